@@ -1,0 +1,22 @@
+// How the interface is built: hashed files in dist/, each text file also as .br and .gz.
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vite';
+import { compress } from './build/compress.ts';
+import { iconSprite } from './build/icons.ts';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const api = process.env.PALISADE_API ?? 'http://127.0.0.1:8787';
+
+export default defineConfig({
+  plugins: [svelte(), iconSprite(), compress()],
+  resolve: { alias: { $lib: here('./src/lib'), $components: here('./src/components') } },
+  build: {
+    target: 'es2023',
+    modulePreload: { polyfill: false },
+    // A data: URL would need a wider content security policy than we send.
+    assetsInlineLimit: 0,
+    reportCompressedSize: false,
+  },
+  server: { proxy: { '/v1': api, '/mock': api, '/readyz': api } },
+});

@@ -1,0 +1,1 @@
+//! The internal CA and the server certificate.

@@ -1,0 +1,20 @@
+//! Who may do what: permissions, roles, decisions and the proof of one.
+//!
+//! Owns: the list of permissions, the built-in roles, the union of a user's
+//! roles ([`Grants`]) and [`Permit`], which only this module can build.
+//! Must not know: the database, HTTP, or how somebody logged in. Everything
+//! here is pure and works on values that others have loaded.
+//!
+//! Start at [`Grants::permit`].
+
+mod actor;
+mod decide;
+mod permission;
+mod permit;
+mod role;
+
+pub use actor::{Actor, Principal, RequestMeta};
+pub use decide::{Grant, Grants, Reach, Source, Why};
+pub use permission::{Level, Permission, PermissionSet, Right, rights};
+pub use permit::{Permit, system_permit};
+pub use role::{BUILT_IN, BuiltIn, RoleScope, refuse_unsuitable};

@@ -1,0 +1,98 @@
+//! Who is acting, and in which request.
+
+use std::net::IpAddr;
+
+use crate::ids::{ApiKeyId, ClusterId, SessionId, TenantId, UserId};
+
+/// Who stands behind a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// A person in a login session.
+    User {
+        /// The person.
+        user: UserId,
+        /// The login session.
+        session: SessionId,
+    },
+    /// A program with a user's API key.
+    ApiKey {
+        /// The owner, whose permissions the key has.
+        user: UserId,
+        /// The key.
+        key: ApiKeyId,
+    },
+    /// The agent of a cluster.
+    Agent(ClusterId),
+    /// The appliance itself, or an operator on its console.
+    System,
+    /// Nobody we know (yet).
+    Anonymous,
+}
+
+impl Principal {
+    /// The user behind it, if any.
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Self::User { user, .. } | Self::ApiKey { user, .. } => Some(*user),
+            Self::Agent(_) | Self::System | Self::Anonymous => None,
+        }
+    }
+
+    /// The login session, if any.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::User { session, .. } => Some(*session),
+            _ => None,
+        }
+    }
+
+    /// The word for the kind, used in the audit trail.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::User { .. } => "user",
+            Self::ApiKey { .. } => "apiKey",
+            Self::Agent(_) => "agent",
+            Self::System => "system",
+            Self::Anonymous => "anonymous",
+        }
+    }
+
+    /// The identifier that the audit trail keeps for it.
+    pub fn uid(&self) -> Option<String> {
+        match self {
+            Self::User { user, .. } => Some(user.to_string()),
+            Self::ApiKey { key, .. } => Some(key.to_string()),
+            Self::Agent(cluster) => Some(cluster.to_string()),
+            Self::System | Self::Anonymous => None,
+        }
+    }
+}
+
+/// What the audit trail wants to know of the request itself.
+#[derive(Clone, Debug, Default)]
+pub struct RequestMeta {
+    /// The request id, as the caller sees it too.
+    pub request_id: String,
+    /// The caller's address.
+    pub address: Option<IpAddr>,
+    /// The caller's idempotency key and the digest of what it asked for.
+    pub idempotency: Option<(String, [u8; 32])>,
+}
+
+/// A principal in a tenant, in a request.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Who.
+    pub principal: Principal,
+    /// In which tenant.
+    pub tenant: TenantId,
+    /// In which request.
+    pub request: RequestMeta,
+}
+
+impl Actor {
+    /// The appliance acting by itself in `tenant`: schedules, recovery, agents' credentials.
+    pub fn system(tenant: TenantId) -> Self {
+        Self { principal: Principal::System, tenant, request: RequestMeta::default() }
+    }
+}
