@@ -1,0 +1,36 @@
+//! Settings of the message bus.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{Listen, setting::section, value::choice};
+
+choice! {
+    /// Who runs the broker.
+    pub enum BusMode {
+        /// We start `nats-server` and watch over it.
+        Managed = "managed",
+        /// Somebody else, e.g. systemd, at the same addresses.
+        External = "external",
+        /// Nobody: no agents can connect.
+        Off = "off",
+    }
+}
+
+section! {
+    /// The message bus between management and agents.
+    pub struct Bus in "bus";
+
+    /// `managed` starts a nats-server and watches over it, `external` uses one that runs
+    /// at the addresses below, `off` does without agents.
+    mode: BusMode = "managed";
+    /// The nats-server program: a path, or a name that is looked up in PATH.
+    nats_server: PathBuf = "nats-server";
+    /// The broker's own port for clients with TLS, or "off". Agents do not need it: they
+    /// come through the HTTPS port.
+    listen: Listen = "127.0.0.1:4222";
+    /// The broker's WebSocket port, to which the HTTPS server passes agents on. It is not
+    /// encrypted and must be an address of this machine only.
+    websocket_listen: SocketAddr = "127.0.0.1:4280";
+    /// Connections that the broker accepts.
+    max_connections: u32 = 20_000 where 16..=1_000_000;
+}
