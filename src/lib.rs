@@ -14,6 +14,7 @@ pub mod bus;
 pub mod keystore;
 pub mod observability;
 pub mod rbac;
+pub mod store;
 
 pub mod certificates;
 pub mod identity;

@@ -1,0 +1,140 @@
+//! The store: the only module that names a database.
+//!
+//! Owns: the two pools, transactions, migrations and every SQL statement, one
+//! file per aggregate. The same statement text runs on SQLite and on
+//! PostgreSQL; only the migrations differ.
+//! Must not know: permissions, HTTP, the bus, or what a sealed column contains.
+//!
+//! Every function of an aggregate takes the tenant and puts it into its
+//! `WHERE`: a foreign identifier finds nothing. Begin with [`Store::begin`] to
+//! change something and [`Store::read`] to look.
+//!
+//! SQLite has one writer. Transactions of different callers are savepoints
+//! inside one group that is committed, and so synced to disk, once for all of
+//! them: see `lite`. PostgreSQL commits in groups by itself.
+
+use std::{path::PathBuf, time::Duration};
+
+mod error;
+mod lite;
+mod migrate;
+mod page;
+mod postgres;
+mod row;
+mod tx;
+mod value;
+
+pub mod api_keys;
+pub mod assignments;
+pub mod audit;
+pub mod clusters;
+pub mod enrolment;
+pub mod idempotency;
+pub mod installation;
+pub mod invalidation;
+pub mod one_time;
+pub mod projects;
+pub mod roles;
+pub mod sessions;
+pub mod settings;
+pub mod statistics;
+pub mod teams;
+pub mod tenant_keys;
+pub mod tenants;
+pub mod users;
+
+pub use error::{Failure, StoreError};
+pub use page::{Cursor, ListQuery, Page};
+pub use postgres::PostgresSettings;
+pub use row::{Column, FromRow, Row};
+pub use tx::Tx;
+pub use value::{Bind, Value};
+
+use lite::Lite;
+
+/// The result of a store function.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// How long one statement may take before the caller is told to try again.
+pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(8);
+
+/// Which database, and where.
+#[derive(Clone, Debug)]
+pub enum StoreSettings {
+    /// A file of our own.
+    Sqlite {
+        /// The database file; its folder must exist.
+        path: PathBuf,
+    },
+    /// A PostgreSQL server.
+    Postgres(PostgresSettings),
+}
+
+/// A handle on the database. Cloning is cheap; all clones share the pools.
+#[derive(Clone, Debug)]
+pub struct Store(Backend);
+
+#[derive(Clone, Debug)]
+enum Backend {
+    Lite(Lite),
+    Postgres(sqlx::PgPool),
+}
+
+impl Store {
+    /// Opens the database without changing anything in it.
+    pub async fn open(settings: &StoreSettings) -> Result<Self> {
+        Ok(Self(match settings {
+            StoreSettings::Sqlite { path } => Backend::Lite(Lite::open(path).await?),
+            StoreSettings::Postgres(settings) => Backend::Postgres(postgres::open(settings).await?),
+        }))
+    }
+
+    /// Brings the schema up to this version of the program.
+    pub async fn migrate(&self) -> Result<()> {
+        match &self.0 {
+            Backend::Lite(lite) => lite.migrate().await,
+            Backend::Postgres(pool) => {
+                migrate::postgres().run(pool).await.map_err(StoreError::from)
+            }
+        }
+    }
+
+    /// Begins a transaction that may change something. Without [`Tx::commit`]
+    /// everything in it is undone.
+    pub async fn begin(&self) -> Result<Tx> {
+        match &self.0 {
+            Backend::Lite(lite) => lite.begin().await,
+            Backend::Postgres(pool) => {
+                let begun = tokio::time::timeout(STATEMENT_LIMIT, pool.begin()).await;
+                Ok(Tx::postgres(begun.map_err(|_| StoreError::timeout())??))
+            }
+        }
+    }
+
+    /// A connection to look at committed data.
+    pub async fn read(&self) -> Result<Tx> {
+        match &self.0 {
+            Backend::Lite(lite) => lite.read().await,
+            Backend::Postgres(pool) => {
+                let acquired = tokio::time::timeout(STATEMENT_LIMIT, pool.acquire()).await;
+                Ok(Tx::postgres_read(acquired.map_err(|_| StoreError::timeout())??))
+            }
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.read().await?.fetch_optional::<i64>("SELECT 1 AS value", ()).await.map(drop)
+    }
+
+    /// Flushes and closes all connections.
+    pub async fn close(&self) {
+        match &self.0 {
+            Backend::Lite(lite) => lite.close().await,
+            Backend::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! What can go wrong in the store, and how callers read it.
+
+use std::fmt;
+
+use crate::error::{Error, Kind};
+
+/// What kind of failure of the database this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// A unique constraint says that this exists already.
+    Duplicate,
+    /// A foreign key says that something is missing or still in use.
+    Reference,
+    /// The disk or the quota is full; nothing was changed.
+    Full,
+    /// No answer in time, or no connection.
+    Unavailable,
+    /// Anything else: a bug, or damage.
+    Broken,
+}
+
+/// A failed statement or transaction.
+#[derive(Debug)]
+pub struct StoreError {
+    failure: Failure,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// The failure's kind.
+    pub fn failure(&self) -> Failure {
+        self.failure
+    }
+
+    pub(super) fn timeout() -> Self {
+        Self { failure: Failure::Unavailable, source: Some("no answer in time".into()) }
+    }
+
+    pub(super) fn new(failure: Failure, cause: impl Into<String>) -> Self {
+        Self { failure, source: Some(cause.into().into()) }
+    }
+
+    /// For the caller who knows what a duplicate means here: `Conflict` with
+    /// the field that is taken.
+    pub fn on_duplicate(self, field: &'static str, message: &'static str) -> Error {
+        if self.failure == Failure::Duplicate {
+            return Error::new(Kind::Conflict, "already-exists", format!("{message}."))
+                .with_field(field, message.to_lowercase());
+        }
+        self.into()
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.failure {
+            Failure::Duplicate => "the database has this already",
+            Failure::Reference => "the database refuses a reference",
+            Failure::Full => "the disk of the database is full",
+            Failure::Unavailable => "the database does not answer",
+            Failure::Broken => "the database failed",
+        })
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self { failure: classify(&error), source: Some(Box::new(error)) }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self { failure: Failure::Broken, source: Some(Box::new(error)) }
+    }
+}
+
+fn classify(error: &sqlx::Error) -> Failure {
+    match error {
+        sqlx::Error::Database(database) if database.is_unique_violation() => Failure::Duplicate,
+        sqlx::Error::Database(database) if database.is_foreign_key_violation() => {
+            Failure::Reference
+        }
+        sqlx::Error::Database(database) => classify_code(database.code().as_deref().unwrap_or("")),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Failure::Unavailable,
+        _ => Failure::Broken,
+    }
+}
+
+/// SQLite's result codes are numbers (the low byte is the primary code);
+/// PostgreSQL's are five characters.
+fn classify_code(code: &str) -> Failure {
+    if let Some(primary) = code.parse::<u32>().ok().filter(|_| code.len() < 5) {
+        return match primary & 0xff {
+            13 => Failure::Full,                    // SQLITE_FULL
+            5 | 6 | 8 | 10 => Failure::Unavailable, // BUSY, LOCKED, READONLY, IOERR
+            _ => Failure::Broken,
+        };
+    }
+    match code {
+        "53100" => Failure::Full, // disk_full
+        "57014" | "57P01" | "57P02" | "57P03" | "25006" | "40001" | "40P01" => Failure::Unavailable,
+        _ if code.starts_with("08") || code.starts_with("53") => Failure::Unavailable,
+        _ => Failure::Broken,
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error.failure {
+            Failure::Full => Self::new(
+                Kind::StorageFull,
+                "storage-full",
+                "The disk of the appliance is full: nothing was changed.",
+            )
+            .with_hint("Free space on the data disk or enlarge it; reading still works.")
+            .caused_by(error),
+            Failure::Unavailable => {
+                Self::unavailable("The database does not answer: nothing was changed.")
+                    .caused_by(error)
+            }
+            Failure::Duplicate => {
+                Self::new(Kind::Conflict, "already-exists", "This exists already.").caused_by(error)
+            }
+            Failure::Reference => Self::new(
+                Kind::Conflict,
+                "in-use",
+                "Something that this refers to is gone, or something still refers to this.",
+            )
+            .caused_by(error),
+            Failure::Broken => Self::internal(error),
+        }
+    }
+}

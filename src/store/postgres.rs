@@ -1,0 +1,72 @@
+//! The pool of connections to PostgreSQL.
+
+use std::{path::PathBuf, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Executor, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
+};
+
+use super::Result;
+use crate::secret::Secret;
+
+/// How to reach a PostgreSQL server.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// Host name, address, or the folder of a Unix socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// User.
+    pub user: String,
+    /// Password; not needed with a certificate or on a Unix socket.
+    pub password: Option<Secret<String>>,
+    /// The CA that must have signed the server's certificate. Without it TLS is
+    /// used only when the server is on a Unix socket or the loopback address.
+    pub ca_file: Option<PathBuf>,
+    /// The most connections that this node opens.
+    pub max_connections: u32,
+}
+
+pub(super) async fn open(settings: &PostgresSettings) -> Result<PgPool> {
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .port(settings.port)
+        .database(&settings.database)
+        .username(&settings.user)
+        .application_name("palisade")
+        // A statement that takes longer than this has lost its client anyway.
+        .options([("statement_timeout", "8000"), ("lock_timeout", "5000")])
+        .disable_statement_logging();
+    options = if settings.host.starts_with('/') {
+        options.socket(&settings.host)
+    } else {
+        options.host(&settings.host)
+    };
+    options = match &settings.ca_file {
+        Some(file) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file),
+        None => options.ssl_mode(PgSslMode::Prefer),
+    };
+    if let Some(password) = &settings.password {
+        options = options.password(password.expose());
+    }
+    let pool = PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(Duration::from_secs(5))
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // Reads that decide anything go to the primary, never to a standby.
+                let in_recovery: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()")
+                    .fetch_one(&mut *connection)
+                    .await?;
+                if in_recovery {
+                    return Err(sqlx::Error::Configuration("this server is a standby".into()));
+                }
+                connection.execute("SET TIME ZONE 'UTC'").await.map(drop)
+            })
+        })
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}
