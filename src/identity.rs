@@ -5,4 +5,6 @@
 //! Must not know: HTTP. What needs the database sits in files of its own next
 //! to these, which are pure.
 
+pub mod email;
+pub mod one_time;
 pub mod password;

@@ -136,17 +136,18 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     let hasher = hasher(1);
     let stored = hasher.hash(password("correct horse")).await.unwrap();
     let (mut wrong, mut unknown) = (Duration::MAX, Duration::MAX);
-    // The fastest of several runs is the one that nothing else disturbed.
-    for _ in 0..7 {
+    // The fastest of several runs is the one that other tests disturbed least; an
+    // answer without the work would be a thousand times faster.
+    for _ in 0..15 {
         for (best, stored) in [(&mut wrong, Some(stored.as_str())), (&mut unknown, None)] {
             let start = Instant::now();
             assert!(!hasher.verify_or_dummy(password("guess"), stored).await.unwrap());
             *best = start.elapsed().min(*best);
         }
     }
-    assert_eq!(hasher.computed(), 1 + 14);
+    assert_eq!(hasher.computed(), 1 + 30);
     let ratio = unknown.as_secs_f64() / wrong.as_secs_f64();
-    assert!((0.7..1.4).contains(&ratio), "unknown user {unknown:?}, wrong password {wrong:?}");
+    assert!((0.5..2.0).contains(&ratio), "unknown user {unknown:?}, wrong password {wrong:?}");
 }
 
 #[tokio::test]
