@@ -1,1 +1,14 @@
-//! The agent mode.
+//! The agent: a pod in each managed cluster that dials out to management.
+//!
+//! Owns: enrolment with the one-time token, the agent's key and its renewal,
+//! watching the cluster in little memory, and what a report says of it; also
+//! the manifest that puts the agent into a cluster.
+//! Must not know: the store, the HTTP server, or how the bus is dialled.
+//!
+//! The parts without I/O are [`quantity`], [`tables`], [`health`], [`state`],
+//! [`proxy`], [`settings`] and [`manifest`].
+
+pub mod health;
+pub mod objects;
+pub mod quantity;
+pub mod tables;
