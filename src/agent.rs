@@ -10,5 +10,8 @@
 
 pub mod health;
 pub mod objects;
+pub mod proxy;
 pub mod quantity;
+pub mod settings;
+pub mod state;
 pub mod tables;
