@@ -9,6 +9,7 @@
 //! [`proxy`], [`settings`] and [`manifest`].
 
 pub mod health;
+pub mod manifest;
 pub mod objects;
 pub mod proxy;
 pub mod quantity;
