@@ -8,3 +8,4 @@
 pub mod email;
 pub mod one_time;
 pub mod password;
+pub mod tokens;
