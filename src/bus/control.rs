@@ -1,0 +1,270 @@
+//! Our own two clients of the broker.
+//!
+//! Owns: the connection on the control account, where agents speak to us, and
+//! the one on the system account, where accounts are managed.
+//! Must not know: how the broker is run, or what agents' messages mean.
+
+mod accounts;
+mod inbound;
+mod requests;
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use async_nats::{Auth, Client, ConnectOptions, Event};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use nkeys::KeyPair;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+pub use accounts::Reconciled;
+pub use inbound::{Inbound, InboundKind, InboundTotals, Reply, Room};
+
+use super::{
+    claims::{self, Revocations},
+    subject,
+    trust::Trust,
+};
+use crate::{
+    clock::{Clock, Random, Timestamp},
+    error::{Error, Result},
+    ids::{ClusterId, TenantId},
+};
+use accounts::Accounts;
+use inbound::{InboundCounts, Pump};
+use requests::Requests;
+
+/// Messages that one subscription may hold before the client drops some. The
+/// pump never waits, so this is for moments when the process gets no CPU.
+const SUBSCRIPTION_CAPACITY: usize = 128 * 1024;
+/// How often silent agents are forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+/// The pause between attempts to bring accounts up to date.
+const RECONCILE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Both connections. Dropping it closes them.
+pub struct Control {
+    client: Client,
+    accounts: Arc<Accounts>,
+    requests: Requests,
+    counts: Arc<InboundCounts>,
+    connected: watch::Receiver<bool>,
+    stop: CancellationToken,
+    first: Reconciled,
+}
+
+impl Control {
+    /// Connects to the broker's WebSocket listener, brings its accounts up to
+    /// date, and begins to receive. [`crate::error::Kind::Unavailable`] if the broker cannot be
+    /// reached or does not let us in.
+    pub async fn connect(
+        websocket: SocketAddr,
+        trust: Arc<Trust>,
+        wanted: HashMap<TenantId, Revocations>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<(Self, mpsc::Receiver<Inbound>)> {
+        let stop = CancellationToken::new();
+        let (system, system_up) = connect(websocket, Role::System, &trust, &clock).await?;
+        let accounts =
+            Arc::new(Accounts::new(system, Arc::clone(&trust), Arc::clone(&clock), wanted));
+        let first = accounts.reconcile().await?;
+        info!(?first, "the message broker's accounts are up to date");
+        tokio::spawn(keep_reconciled(Arc::clone(&accounts), system_up, stop.clone()));
+
+        let (client, connected) = connect(websocket, Role::Control, &trust, &clock).await?;
+        let requests = Requests::new(random);
+        let counts = Arc::new(InboundCounts::default());
+        let (pump, receiver) = Pump::new(client.clone(), Arc::clone(&counts));
+        let subscribe = async |prefix| client.subscribe(format!("{prefix}.*.>")).await;
+        let up = subscribe(subject::UP).await.map_err(Error::internal)?;
+        let ctl = subscribe(subject::CTL).await.map_err(Error::internal)?;
+        client.flush().await.map_err(Error::internal)?;
+        tokio::spawn(receive(pump, requests.clone(), up, ctl, stop.clone()));
+        Ok((Self { client, accounts, requests, counts, connected, stop, first }, receiver))
+    }
+
+    /// What had to be done to the broker's accounts when we connected.
+    pub fn first_reconciliation(&self) -> Reconciled {
+        self.first
+    }
+
+    /// Compares the broker's accounts with the wanted ones once more.
+    pub async fn reconcile(&self) -> Result<Reconciled> {
+        self.accounts.reconcile().await
+    }
+
+    /// Adds a tenant, or replaces its revocations.
+    pub async fn put_tenant(&self, tenant: TenantId, revocations: Revocations) -> Result<()> {
+        self.accounts.put(tenant, revocations).await
+    }
+
+    /// Removes a tenant and cuts its agents off.
+    pub async fn remove_tenant(&self, tenant: TenantId) -> Result<()> {
+        self.accounts.remove(tenant).await
+    }
+
+    /// Changes the revocations of a tenant.
+    pub async fn change_revocations(
+        &self,
+        tenant: TenantId,
+        change: impl FnOnce(&mut Revocations),
+    ) -> Result<()> {
+        self.accounts.change(tenant, change).await
+    }
+
+    /// Asks an agent and waits for its answer. [`crate::error::Kind::Unavailable`] with code
+    /// `agent-not-connected` at once, or `agent-silent` after `timeout`.
+    pub async fn request(
+        &self,
+        tenant: TenantId,
+        cluster: ClusterId,
+        verb: &str,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes> {
+        self.requests.ask(&self.client, tenant, cluster, verb, payload, timeout).await
+    }
+
+    /// Whether agents' messages reach us now.
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.clone()
+    }
+
+    /// What became of agents' messages so far.
+    pub fn totals(&self) -> InboundTotals {
+        self.counts.totals()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    System,
+    Control,
+}
+
+impl Role {
+    fn key(self, trust: &Trust) -> &KeyPair {
+        match self {
+            Self::System => trust.system_user(),
+            Self::Control => trust.control_user(),
+        }
+    }
+
+    fn token(self, trust: &Trust, now: Timestamp) -> String {
+        match self {
+            Self::System => claims::system_user(trust, now),
+            Self::Control => claims::control_user(trust, now),
+        }
+    }
+}
+
+/// Connects, and tells whether the connection stands.
+async fn connect(
+    websocket: SocketAddr,
+    role: Role,
+    trust: &Arc<Trust>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Client, watch::Receiver<bool>)> {
+    let (up_tx, up) = watch::channel(false);
+    let (trust, clock) = (Arc::clone(trust), Arc::clone(clock));
+    let options = ConnectOptions::with_auth_callback(move |nonce| {
+        let jwt = role.token(&trust, clock.now());
+        let signature = role.key(&trust).sign(&nonce).map_err(async_nats::AuthError::new);
+        async move {
+            let mut auth = Auth::new();
+            auth.jwt = Some(jwt);
+            auth.signature = Some(signature?);
+            Ok(auth)
+        }
+    });
+    let client = options
+        .name(format!("palisade {role:?}"))
+        .max_reconnects(None)
+        .ignore_discovered_servers()
+        .ping_interval(Duration::from_secs(10))
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        // On loopback there is no crowd to keep apart; agents wait for us.
+        .reconnect_delay_callback(|attempt| {
+            Duration::from_millis(if attempt <= 1 { 0 } else { 100 })
+        })
+        .event_callback(move |event| {
+            match event {
+                Event::Connected => drop(up_tx.send_replace(true)),
+                Event::Disconnected | Event::Closed => drop(up_tx.send_replace(false)),
+                Event::SlowConsumer(_) => {
+                    warn!("messages of agents were lost: this process gets too little CPU");
+                }
+                other => debug!("{role:?} connection to the message broker: {other}"),
+            }
+            std::future::ready(())
+        })
+        .connect(format!("ws://{websocket}"))
+        .await
+        .map_err(|error| {
+            Error::unavailable("The message broker does not let us in.").caused_by(error)
+        })?;
+    Ok((client, up))
+}
+
+/// Compares accounts after every reconnection, as the broker may be another one.
+async fn keep_reconciled(
+    accounts: Arc<Accounts>,
+    mut up: watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
+    let work = async {
+        // The first connection was reconciled by whoever started us.
+        while up.wait_for(|up| !up).await.is_ok() && up.wait_for(|up| *up).await.is_ok() {
+            while *up.borrow_and_update() {
+                match accounts.reconcile().await {
+                    Ok(done) => {
+                        info!(?done, "the message broker's accounts are up to date again");
+                        break;
+                    }
+                    Err(error) => warn!(
+                        error = %error.chain(),
+                        "the message broker's accounts could not be compared; trying again"
+                    ),
+                }
+                tokio::time::sleep(RECONCILE_AGAIN).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn receive(
+    mut pump: Pump,
+    requests: Requests,
+    mut up: async_nats::Subscriber,
+    mut ctl: async_nats::Subscriber,
+    stop: CancellationToken,
+) {
+    let mut tidy = tokio::time::interval(TIDY_EVERY);
+    tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            Some(message) = up.next() => pump.take(subject::UP, message, Instant::now()),
+            Some(message) = ctl.next() => if let Some(message) = requests.settle(message) {
+                pump.take(subject::CTL, message, Instant::now());
+            },
+            now = tidy.tick() => pump.forget_silent(now),
+            () = stop.cancelled() => break,
+            else => break,
+        }
+    }
+}
