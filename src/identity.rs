@@ -8,4 +8,5 @@
 pub mod email;
 pub mod one_time;
 pub mod password;
+pub mod throttle;
 pub mod tokens;
