@@ -64,6 +64,7 @@ struct Inner {
     hint: Option<Cow<'static, str>>,
     fields: Vec<FieldError>,
     retry_after: Option<Duration>,
+    refused: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -78,6 +79,7 @@ impl Error {
             hint: None,
             fields: Vec::new(),
             retry_after: None,
+            refused: None,
             source: None,
         }))
     }
@@ -135,6 +137,13 @@ impl Error {
         self
     }
 
+    /// Names the permission that was missing, for the record of the refusal.
+    #[must_use]
+    pub fn for_want_of(mut self, permission: &'static str) -> Self {
+        self.0.refused = Some(permission);
+        self
+    }
+
     /// Adds the internal cause; it is logged and never shown.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -170,6 +179,11 @@ impl Error {
     /// When trying again makes sense.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// The permission that was missing, if that is why.
+    pub fn wanted(&self) -> Option<&'static str> {
+        self.0.refused
     }
 
     /// The message and all its causes in one line, for logs and terminals of operators.

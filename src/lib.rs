@@ -16,7 +16,18 @@ pub mod observability;
 pub mod rbac;
 pub mod store;
 
+pub mod vault;
+
+pub mod audit;
+
 pub mod certificates;
 pub mod identity;
+pub mod tenants;
+
+pub mod app;
+pub mod ui;
 
 pub mod agent;
+pub mod gateway;
+
+pub mod cli;

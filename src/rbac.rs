@@ -9,12 +9,14 @@
 
 mod actor;
 mod decide;
+mod epochs;
 mod permission;
 mod permit;
 mod role;
 
 pub use actor::{Actor, Principal, RequestMeta};
 pub use decide::{Grant, Grants, Reach, Source, Why};
+pub use epochs::Epochs;
 pub use permission::{Level, Permission, PermissionSet, Right, rights};
 pub use permit::{Permit, system_permit};
 pub use role::{BUILT_IN, BuiltIn, RoleScope, refuse_unsuitable};

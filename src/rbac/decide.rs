@@ -156,7 +156,8 @@ impl Grants {
 /// How a missing permission reads.
 pub(super) fn refusal(permission: Permission) -> Error {
     Error::forbidden(format!("You need the permission {permission} for this."))
-        .with_hint("Ask an administrator of your tenant for a role that has it.")
+        .with_hint("Ask an administrator for a role that has it.")
+        .for_want_of(permission.name())
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub struct AuditRow {
     pub request_id: String,
     /// Where it came from.
     pub address: Option<String>,
+    /// Keyed digest of all of the above, made when it was written.
+    pub mac: Vec<u8>,
     /// Its place in the chain, from 1; absent for less than a second.
     pub position: Option<i64>,
     /// The digest that links it to the record before it.
@@ -61,19 +63,20 @@ from_row!(AuditRow {
     detail,
     request_id,
     address,
+    mac,
     position,
     link,
 });
 
 const COLUMNS: &str = "id, tenant_id, at, project_id, actor_kind, actor_id, action, object_kind, \
-    object_id, outcome, detail, request_id, address, position, link";
+    object_id, outcome, detail, request_id, address, mac, position, link";
 
 /// Adds a record; it joins the chain later.
 pub async fn insert(tx: &mut Tx, row: &AuditRow) -> Result<()> {
     tx.execute(
         "INSERT INTO audit_record (id, tenant_id, at, project_id, actor_kind, actor_id, action,
-             object_kind, object_id, outcome, detail, request_id, address)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             object_kind, object_id, outcome, detail, request_id, address, mac)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         (
             row.id,
             row.tenant_id,
@@ -88,6 +91,7 @@ pub async fn insert(tx: &mut Tx, row: &AuditRow) -> Result<()> {
             &row.detail,
             &row.request_id,
             row.address.clone(),
+            &row.mac,
         ),
     )
     .await
@@ -287,4 +291,34 @@ pub async fn backlog(tx: &mut Tx) -> Result<(u32, Option<Timestamp>)> {
         )
         .await?;
     Ok((backlog.waiting, backlog.oldest))
+}
+
+/// The position of records that this installation did not write: they stay in
+/// sight, outside every chain.
+const FORGED: i64 = -1;
+
+/// Sets a record aside that carries no valid keyed digest.
+pub async fn quarantine(tx: &mut Tx, id: AuditId) -> Result<()> {
+    // Positions are unique in a tenant; forged records count downwards.
+    tx.execute(
+        "UPDATE audit_record SET position = (
+             SELECT COALESCE(MIN(other.position), 0) - 1 FROM audit_record other
+             WHERE other.tenant_id = audit_record.tenant_id AND other.position < 0)
+         WHERE id = $1",
+        (id,),
+    )
+    .await
+    .map(drop)
+}
+
+/// Records that were set aside.
+pub async fn quarantined(tx: &mut Tx, tenant: TenantId, limit: u32) -> Result<Vec<AuditRow>> {
+    tx.fetch_all(
+        &format!(
+            "SELECT {COLUMNS} FROM audit_record WHERE tenant_id = $1 AND position <= $2
+             ORDER BY position LIMIT {limit}"
+        ),
+        (tenant, FORGED),
+    )
+    .await
 }

@@ -79,3 +79,15 @@ pub async fn store_keystore(tx: &mut Tx, keystore_id: &str, sealed: &[u8]) -> Re
 pub async fn sealed_keystore(tx: &mut Tx) -> Result<Option<Vec<u8>>> {
     tx.fetch_optional("SELECT sealed_keystore FROM installation", ()).await
 }
+
+/// Whether the database has our schema at all; a new one has not.
+pub async fn is_there(tx: &mut Tx) -> Result<bool> {
+    let catalogue = if tx.is_postgres() {
+        "SELECT CAST(1 AS BIGINT) FROM information_schema.tables
+         WHERE table_schema = current_schema() AND table_name = 'installation'"
+    } else {
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'installation'"
+    };
+    let found: Option<i64> = tx.fetch_optional(catalogue, ()).await?;
+    Ok(found.is_some())
+}

@@ -253,8 +253,7 @@ impl Select {
         let mut items: Vec<T> = tx.fetch_all(&sql, self.values).await?;
         let more = items.len() > list.limit as usize;
         items.truncate(list.limit as usize);
-        let last = if more { items.last() } else { None };
-        let next = last.map(|item| {
+        let next = items.last().filter(|_| more).map(|item| {
             let (key, id) = key(item, sort.name);
             Cursor { key, id }
         });

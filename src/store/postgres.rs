@@ -13,14 +13,9 @@ use crate::secret::Secret;
 /// How to reach a PostgreSQL server.
 #[derive(Clone, Debug)]
 pub struct PostgresSettings {
-    /// Host name, address, or the folder of a Unix socket.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Database.
-    pub database: String,
-    /// User.
-    pub user: String,
+    /// `postgresql://user@host:port/database`, without a password; a host that
+    /// begins with an encoded slash is the folder of a Unix socket.
+    pub url: String,
     /// Password; not needed with a certificate or on a Unix socket.
     pub password: Option<Secret<String>>,
     /// The CA that must have signed the server's certificate. Without it TLS is
@@ -31,19 +26,12 @@ pub struct PostgresSettings {
 }
 
 pub(super) async fn open(settings: &PostgresSettings) -> Result<PgPool> {
-    let mut options = PgConnectOptions::new_without_pgpass()
-        .port(settings.port)
-        .database(&settings.database)
-        .username(&settings.user)
+    let mut options: PgConnectOptions = settings.url.parse()?;
+    options = options
         .application_name("palisade")
         // A statement that takes longer than this has lost its client anyway.
         .options([("statement_timeout", "8000"), ("lock_timeout", "5000")])
         .disable_statement_logging();
-    options = if settings.host.starts_with('/') {
-        options.socket(&settings.host)
-    } else {
-        options.host(&settings.host)
-    };
     options = match &settings.ca_file {
         Some(file) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file),
         None => options.ssl_mode(PgSslMode::Prefer),

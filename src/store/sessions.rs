@@ -89,11 +89,13 @@ pub struct RefreshRow {
     pub tenant_id: TenantId,
     /// Its session.
     pub session_id: SessionId,
+    /// When it was issued.
+    pub created_at: Timestamp,
     /// When it was traded for the next one.
     pub used_at: Option<Timestamp>,
 }
 
-from_row!(RefreshRow { tenant_id, session_id, used_at });
+from_row!(RefreshRow { tenant_id, session_id, created_at, used_at });
 
 /// Adds a refresh token to a session.
 pub async fn insert_refresh(
@@ -116,7 +118,7 @@ pub async fn insert_refresh(
 /// holds it is not logged in any more.
 pub async fn find_refresh(tx: &mut Tx, digest: [u8; 32]) -> Result<Option<RefreshRow>> {
     tx.fetch_optional(
-        "SELECT tenant_id, session_id, used_at FROM refresh_token WHERE digest = $1",
+        "SELECT tenant_id, session_id, created_at, used_at FROM refresh_token WHERE digest = $1",
         (digest,),
     )
     .await

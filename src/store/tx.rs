@@ -60,6 +60,11 @@ impl Tx {
         }
     }
 
+    /// For the few statements that cannot be the same on both databases.
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self.0, Connection::Postgres(_) | Connection::PostgresRead(_))
+    }
+
     /// Runs a statement; answers how many rows it touched.
     pub async fn execute(&mut self, sql: &str, values: impl Bind) -> Result<u64> {
         let values = values.into_values();

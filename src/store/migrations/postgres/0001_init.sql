@@ -217,6 +217,7 @@ CREATE TABLE audit_record (
     detail TEXT COLLATE "C" NOT NULL,
     request_id TEXT COLLATE "C" NOT NULL,
     address TEXT COLLATE "C",
+    mac BYTEA NOT NULL,
     position BIGINT,
     link BYTEA
 );

@@ -217,6 +217,7 @@ CREATE TABLE audit_record (
     detail TEXT NOT NULL,
     request_id TEXT NOT NULL,
     address TEXT,
+    mac BLOB NOT NULL,
     position INTEGER,
     link BLOB
 ) STRICT;

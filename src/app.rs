@@ -1,0 +1,106 @@
+//! The application: every long-lived part, built once from the configuration.
+//!
+//! Owns: the order in which things start and stop, and the background tasks.
+//! Must not know: axum or the command line. Tests build the same application.
+//!
+//! Handlers get an [`App`] and reach the services through it; a service holds
+//! what it needs and never the whole `App`.
+
+mod install;
+mod start;
+mod tasks;
+
+use std::sync::Arc;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    audit::Ledger,
+    certificates::{CertificateInfo, CertificateStore},
+    config::Config,
+    identity::{Login, Policies, Sessions, Setup, Users},
+    observability::{MetricsHandle, Readiness},
+    tenants::{Projects, Tenants},
+};
+
+pub use start::{Parts, StartError};
+
+/// The running application. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Services>);
+
+/// What the application is made of.
+#[derive(Debug)]
+pub(crate) struct Services {
+    config: Config,
+    ledger: Ledger,
+    readiness: Readiness,
+    metrics: Option<MetricsHandle>,
+    certificates: Arc<CertificateStore>,
+    sessions: Arc<Sessions>,
+    login: Login,
+    setup: Setup,
+    users: Users,
+    policies: Policies,
+    tenants: Tenants,
+    projects: Projects,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+macro_rules! parts {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {
+        impl App {
+            $($(#[$doc])* pub fn $name(&self) -> &$type { &self.0.$name })*
+        }
+    };
+}
+
+parts! {
+    /// The configuration.
+    config: Config;
+    /// Changes and records.
+    ledger: Ledger;
+    /// What works and what does not.
+    readiness: Readiness;
+    /// The server certificate in use.
+    certificates: Arc<CertificateStore>;
+    /// Login sessions.
+    sessions: Sessions;
+    /// Logging in.
+    login: Login;
+    /// First-boot set-up.
+    setup: Setup;
+    /// Users.
+    users: Users;
+    /// Password policies.
+    policies: Policies;
+    /// Tenants.
+    tenants: Tenants;
+    /// Projects.
+    projects: Projects;
+    /// Every background task; the server waits for them when it stops.
+    tasks: TaskTracker;
+    /// Cancelled when the server stops.
+    stopping: CancellationToken;
+}
+
+impl App {
+    /// What is counted, if this process counts.
+    pub fn metrics(&self) -> Option<&MetricsHandle> {
+        self.0.metrics.as_ref()
+    }
+
+    /// What the server certificate says.
+    pub fn certificate(&self) -> CertificateInfo {
+        self.0.certificates.current().info().clone()
+    }
+
+    /// Stops the background tasks and closes the store. The gateway has stopped before.
+    pub async fn stop(&self) {
+        self.0.stopping.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        self.0.ledger.store().close().await;
+    }
+}

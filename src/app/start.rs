@@ -1,0 +1,155 @@
+//! Building the application, in the order in which its parts need each other.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{App, Services, install, tasks};
+use crate::{
+    audit::{Ledger, Sealer},
+    certificates::{CertificateStore, InternalCa},
+    clock::{Clock, Random},
+    config::{Config, Database},
+    error::{Error, Kind, Result},
+    identity::{
+        AccessTokens, Hasher, Login, Peppers, Policies, SessionLimits, Sessions, Setup, Throttle,
+        TokenKeys, Users,
+    },
+    keystore::Keystore,
+    observability::{MetricsHandle, Readiness},
+    rbac::Epochs,
+    secret::Secret,
+    store::{PostgresSettings, Store, StoreSettings},
+    tenants::{Projects, Tenants},
+    vault::Vault,
+};
+
+/// What the application takes from outside.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// What is counted, if this process counts.
+    pub metrics: Option<MetricsHandle>,
+}
+
+/// Why the application did not start. Nothing is left running.
+pub type StartError = Error;
+
+impl App {
+    /// Opens or creates the installation and starts the background tasks.
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { config, clock, random, metrics } = parts;
+        let readiness = Readiness::default();
+        own_directory(&config.storage.data_dir)?;
+        let store = Store::open(&store_settings(&config)?).await?;
+        let keystore = Arc::new(install::keystore(&config, &store, &clock, &random).await?);
+        store.migrate().await?;
+        let vault = Arc::new(Vault::new(Arc::clone(&keystore), Arc::clone(&random)));
+        install::ensure(&store, &vault, &*clock, &*random).await?;
+
+        let epochs = Arc::new(Epochs::default());
+        let ledger = Ledger::new(
+            store.clone(),
+            Arc::clone(&vault),
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            epochs,
+        );
+        let ca = InternalCa::new(&keystore.ca().certificate_pem, &keystore.ca().key_pem)?;
+        let names = config.server.names();
+        let parent = Some(&config.server.fqdn).filter(|name| name.address().is_none());
+        let certificate = ca.issue_server(&names, parent, clock.now(), &*random)?;
+        let certificates = Arc::new(CertificateStore::new(certificate));
+
+        let hasher = Hasher::new(
+            Peppers::new(Secret::new(keystore.password_pepper().expose().to_vec()), Vec::new())?,
+            Arc::clone(&random),
+        );
+        let token_keys = Arc::new(ArcSwap::from_pointee(token_keys(&keystore)?));
+        let tokens = AccessTokens::new(Arc::clone(&clock), token_keys);
+        let limits = SessionLimits {
+            longest: config.session.refresh_hours.duration(),
+            idle: config.session.idle_minutes.duration(),
+        };
+        let sessions = Arc::new(Sessions::new(ledger.clone(), tokens, limits));
+        let throttle = || Throttle::new(Arc::clone(&clock));
+        let services = Services {
+            login: Login::new(ledger.clone(), Arc::clone(&sessions), hasher.clone(), throttle()),
+            setup: Setup::new(ledger.clone(), Arc::clone(&sessions), hasher, throttle()),
+            users: Users::new(ledger.clone()),
+            policies: Policies::new(ledger.clone()),
+            tenants: Tenants::new(ledger.clone()),
+            projects: Projects::new(ledger.clone()),
+            sessions,
+            certificates,
+            readiness,
+            metrics,
+            ledger,
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            config,
+        };
+        let heads = services.config.storage.data_dir.join("audit-heads");
+        let sealer = Sealer::new(store, vault, clock, heads);
+        let app = Self(Arc::new(services));
+        tasks::start(&app, sealer);
+        Ok(app)
+    }
+}
+
+/// The data directory, for us alone.
+fn own_directory(path: &PathBuf) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| {
+        Error::new(
+            Kind::Unavailable,
+            "data-directory",
+            format!("The data directory {} cannot be created: {error}.", path.display()),
+        )
+        .with_hint("Check storage.data_dir and the rights of the user that runs palisade.")
+    })
+}
+
+fn store_settings(config: &Config) -> Result<StoreSettings> {
+    match config.storage.database {
+        Database::Sqlite => {
+            Ok(StoreSettings::Sqlite { path: config.storage.data_dir.join("palisade.db") })
+        }
+        Database::Postgres => {
+            let postgres = &config.postgres;
+            let url = postgres.url.as_ref().ok_or_else(|| {
+                Error::invalid("storage.postgres.url", "is needed when storage.database is postgres")
+            })?;
+            let password = postgres.password_file.as_ref().map(|file| {
+                file.read().map_err(|error| {
+                    Error::new(Kind::Invalid, "secret-file", format!("{error}."))
+                })
+            });
+            Ok(StoreSettings::Postgres(PostgresSettings {
+                url: url.as_str().to_owned(),
+                password: password.transpose()?,
+                ca_file: postgres.ca_file.clone(),
+                max_connections: config.storage.max_connections,
+            }))
+        }
+    }
+}
+
+/// The keys of the keystore in the form that access tokens want.
+pub(super) fn token_keys(keystore: &Keystore) -> Result<TokenKeys> {
+    let keys = keystore.jwt_keys();
+    let earlier: Vec<_> = keys
+        .previous
+        .iter()
+        .map(|old| (old.key.kid.as_str(), &old.key.secret.expose()[..], old.verifies_until))
+        .collect();
+    let current = (keys.current.kid.as_str(), &keys.current.secret.expose()[..]);
+    TokenKeys::new(current, &earlier).map_err(Error::internal)
+}

@@ -1,0 +1,81 @@
+//! Work that goes on in the background.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::App;
+use crate::{audit::Sealer, store};
+
+/// Starts all of it; everything ends when the application stops.
+pub(super) fn start(app: &App, sealer: Sealer) {
+    seal(app, sealer);
+    follow(app);
+    prune(app);
+}
+
+/// Joins audit records to their chains, at most half a second behind.
+fn seal(app: &App, sealer: Sealer) {
+    let reporter = app.readiness().register("audit");
+    let stopping = app.stopping().clone();
+    app.tasks().spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_millis(400));
+        loop {
+            let going_on = stopping.run_until_cancelled(every.tick()).await.is_some();
+            match sealer.run_once().await {
+                Ok(_) => reporter.good("the audit chain is current"),
+                Err(error) => {
+                    tracing::warn!(error = %error.chain(), "audit records cannot be sealed; trying again");
+                    reporter.bad("audit records cannot be sealed: the store does not answer")
+                }
+            };
+            if !going_on {
+                return;
+            }
+        }
+    });
+}
+
+/// Takes over what other nodes and the console have changed.
+fn follow(app: &App) {
+    let reporter = app.readiness().register("store");
+    let (ledger, stopping) = (app.ledger().clone(), app.stopping().clone());
+    app.tasks().spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_millis(400));
+        let mut seen = HashSet::new();
+        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            // Late commits of other nodes are seen by looking back a little.
+            let since = ledger.clock().now().minus(Duration::from_secs(15));
+            match ledger.follow(since, &seen).await {
+                Ok(news) => {
+                    seen = news;
+                    reporter.good("the database answers")
+                }
+                Err(error) => reporter.bad(error.message().to_owned()),
+            };
+        }
+    });
+}
+
+/// Forgets what has expired.
+fn prune(app: &App) {
+    let (ledger, stopping) = (app.ledger().clone(), app.stopping().clone());
+    app.tasks().spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_mins(10));
+        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            if let Err(error) = prune_once(&ledger).await {
+                tracing::warn!(error = %error.chain(), "expired rows cannot be removed; trying again in ten minutes");
+            }
+        }
+    });
+}
+
+async fn prune_once(ledger: &crate::audit::Ledger) -> crate::error::Result<()> {
+    const DAY: Duration = Duration::from_hours(24);
+    let now = ledger.clock().now();
+    let mut tx = ledger.store().begin().await?;
+    store::idempotency::prune(&mut tx, now.minus(DAY)).await?;
+    store::invalidation::prune(&mut tx, now.minus(Duration::from_hours(1))).await?;
+    store::one_time::prune(&mut tx, now).await?;
+    store::sessions::prune(&mut tx, now.minus(DAY)).await?;
+    store::statistics::prune(&mut tx, now.minus(DAY)).await?;
+    Ok(tx.commit().await?)
+}

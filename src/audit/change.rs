@@ -1,0 +1,203 @@
+//! The only way to change something: a transaction that ends with a record.
+
+use std::{collections::HashSet, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{chain, event::Event};
+use crate::{
+    clock::{Clock, Random, Timestamp},
+    error::{Error, Kind, Result},
+    ids::{AuditId, TenantId},
+    rbac::{Actor, Epochs},
+    store::{Failure, Store, Tx, audit, idempotency, invalidation},
+    vault::Vault,
+};
+
+/// Opens changes and writes records.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    store: Store,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    epochs: Arc<Epochs>,
+}
+
+/// A transaction under way. Dropped, it changes nothing and leaves no record.
+#[derive(Debug)]
+pub struct Change {
+    ledger: Ledger,
+    tx: Tx,
+    actor: Actor,
+    outdated: Vec<TenantId>,
+}
+
+impl Ledger {
+    /// A ledger on this store.
+    pub fn new(
+        store: Store,
+        vault: Arc<Vault>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        epochs: Arc<Epochs>,
+    ) -> Self {
+        Self { store, vault, clock, random, epochs }
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The tenants' keys.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The random source.
+    pub fn random(&self) -> &dyn Random {
+        &*self.random
+    }
+
+    /// What outdates cached rights.
+    pub fn epochs(&self) -> &Arc<Epochs> {
+        &self.epochs
+    }
+
+    /// Begins a change by `actor` in its tenant.
+    pub async fn begin(&self, actor: &Actor) -> Result<Change> {
+        let tx = self.store.begin().await?;
+        Ok(Change { ledger: self.clone(), tx, actor: actor.clone(), outdated: Vec::new() })
+    }
+
+    /// Records something that changes nothing: a login, a refusal, a download.
+    pub async fn note(&self, actor: &Actor, event: Event) -> Result<()> {
+        self.begin(actor).await?.commit(event).await
+    }
+
+    /// Reads what other nodes (or a command on the console) have announced
+    /// since `since` and outdates the caches here. `seen` is what the call
+    /// before has read; the answer is for the next one. Run at least twice a second.
+    pub async fn follow(&self, since: Timestamp, seen: &HashSet<AuditId>) -> Result<HashSet<AuditId>> {
+        let news = invalidation::since(&mut self.store.read().await?, since).await?;
+        for item in news.iter().filter(|item| !seen.contains(&item.id)) {
+            if let Ok(tenant) = item.subject.parse::<TenantId>() {
+                self.epochs.bump(tenant);
+            }
+        }
+        Ok(news.into_iter().map(|item| item.id).collect())
+    }
+}
+
+impl Change {
+    /// The transaction.
+    pub fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    /// Who acts.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Says that rights, sessions or keys of a tenant change: every node
+    /// forgets what it has cached for it.
+    pub fn outdate(&mut self, tenant: TenantId) {
+        if !self.outdated.contains(&tenant) {
+            self.outdated.push(tenant);
+        }
+    }
+
+    /// What the same request with the same idempotency key has led to, if it was
+    /// done before. Kind: `Invalid` when the key was used for another request.
+    pub async fn replay<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+        let Some((caller, key, fingerprint)) = self.idempotency() else { return Ok(None) };
+        let tenant = self.actor.tenant;
+        let Some(earlier) = idempotency::find(&mut self.tx, tenant, &caller, &key).await? else {
+            return Ok(None);
+        };
+        if earlier.fingerprint != fingerprint {
+            return Err(Error::new(
+                Kind::Invalid,
+                "idempotency-key-reused",
+                "This Idempotency-Key was used for another request.",
+            )
+            .with_hint("Use a new key for each new request."));
+        }
+        let ring = self.ledger.vault.ring(&mut self.tx, tenant).await?;
+        let plain = ring.open("idempotency", "outcome", &key, &earlier.outcome_sealed)?;
+        serde_json::from_slice(plain.expose()).map(Some).map_err(Error::internal)
+    }
+
+    fn idempotency(&self) -> Option<(String, String, [u8; 32])> {
+        let (key, fingerprint) = self.actor.request.idempotency.clone()?;
+        let caller = format!("{}:{}", self.actor.principal.kind(), self.actor.principal.uid()?);
+        Some((caller, key, fingerprint))
+    }
+
+    /// Adds a record of something else that happens in the same transaction,
+    /// in the tenant `tenant`.
+    pub async fn also(&mut self, tenant: TenantId, event: Event) -> Result<()> {
+        let actor = Actor { tenant, ..self.actor.clone() };
+        self.append(&actor, event).await
+    }
+
+    async fn append(&mut self, actor: &Actor, event: Event) -> Result<()> {
+        let id = AuditId::random(self.ledger.random());
+        let mut row = event.into_row(id, actor, self.ledger.clock.now());
+        row.mac = chain::mac(self.ledger.vault.keystore(), &row);
+        Ok(audit::insert(&mut self.tx, &row).await?)
+    }
+
+    /// Makes the change and its record durable together.
+    pub async fn commit(mut self, event: Event) -> Result<()> {
+        let actor = self.actor.clone();
+        self.append(&actor, event).await?;
+        let now = self.ledger.clock.now();
+        for tenant in &self.outdated {
+            let id = AuditId::random(self.ledger.random());
+            invalidation::insert(&mut self.tx, id, &tenant.to_string(), now).await?;
+        }
+        self.tx.commit().await?;
+        for tenant in self.outdated {
+            self.ledger.epochs.bump(tenant);
+        }
+        metrics::counter!("palisade_audit_records_total").increment(1);
+        Ok(())
+    }
+
+    /// Like [`Change::commit`], and remembers `outcome` for a repetition of the
+    /// same request, sealed, because an outcome may contain a secret.
+    pub async fn commit_with<T: Serialize>(mut self, event: Event, outcome: &T) -> Result<()> {
+        if let Some((caller, key, fingerprint)) = self.idempotency() {
+            let tenant = self.actor.tenant;
+            let plain = serde_json::to_vec(outcome).map_err(Error::internal)?;
+            let ring = self.ledger.vault.ring(&mut self.tx, tenant).await?;
+            let remembered = idempotency::Remembered {
+                fingerprint,
+                outcome_sealed: ring.seal("idempotency", "outcome", &key, &plain),
+            };
+            let now = self.ledger.clock.now();
+            let inserted =
+                idempotency::insert(&mut self.tx, tenant, &caller, &key, &remembered, now).await;
+            if let Err(error) = inserted {
+                if error.failure() == Failure::Duplicate {
+                    return Err(Error::new(
+                        Kind::Conflict,
+                        "request-in-progress",
+                        "The same request is being worked on.",
+                    )
+                    .with_hint("Send it again with the same Idempotency-Key in a moment."));
+                }
+                return Err(error.into());
+            }
+        }
+        self.commit(event).await
+    }
+}

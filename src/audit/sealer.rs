@@ -1,0 +1,119 @@
+//! The task that joins records to their chains, in order, twice a second.
+//!
+//! Chaining inside the transaction of every change would make all changes of
+//! a tenant wait for each other; here one task (under the installation's
+//! lease, when there are several nodes) gives positions to what has committed.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::chain::{self, Head};
+use crate::{
+    clock::Clock,
+    error::{Error, Result},
+    ids::TenantId,
+    store::{Store, audit},
+    vault::Vault,
+};
+
+/// How many records one transaction seals at the most, so that changes do not
+/// wait long behind it.
+const BATCH: u32 = 256;
+
+/// Joins records to chains.
+#[derive(Debug)]
+pub struct Sealer {
+    store: Store,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    heads_file: PathBuf,
+}
+
+impl Sealer {
+    /// A sealer that keeps the newest heads in `heads_file`, outside the
+    /// database: a database that was set back to an older state gives itself away.
+    pub fn new(
+        store: Store,
+        vault: Arc<Vault>,
+        clock: Arc<dyn Clock>,
+        heads_file: PathBuf,
+    ) -> Self {
+        Self { store, vault, clock, heads_file }
+    }
+
+    /// Seals everything that waits. Answers how many records were sealed.
+    pub async fn run_once(&self) -> Result<u64> {
+        let mut sealed = 0;
+        loop {
+            let count = self.seal_batch().await?;
+            sealed += u64::from(count);
+            if count < BATCH {
+                return Ok(sealed);
+            }
+        }
+    }
+
+    async fn seal_batch(&self) -> Result<u32> {
+        // Looking first costs a reader nothing; the writer is taken only for work.
+        if audit::unsealed(&mut self.store.read().await?, 1).await?.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.store.begin().await?;
+        let rows = audit::unsealed(&mut tx, BATCH).await?;
+        let count = u32::try_from(rows.len()).unwrap_or(BATCH);
+        let mut heads: HashMap<TenantId, Head> = HashMap::new();
+        for row in rows {
+            if chain::mac(self.vault.keystore(), &row) != row.mac {
+                // It keeps no position: verification names it, and nothing hides it.
+                tracing::error!(record = %row.id, "audit record {} was not written by this installation", row.id);
+                audit::quarantine(&mut tx, row.id).await?;
+                continue;
+            }
+            let head = match heads.get(&row.tenant_id) {
+                Some(head) => *head,
+                None => audit::last_checkpoint(&mut tx, row.tenant_id)
+                    .await?
+                    .map_or(Head::EMPTY, |last| Head { position: last.position, link: last.link }),
+            };
+            let head = head.extended(&row);
+            audit::seal(&mut tx, row.id, head.position, head.link).await?;
+            heads.insert(row.tenant_id, head);
+        }
+        let now = self.clock.now();
+        for (tenant, head) in &heads {
+            let checkpoint = chain::checkpoint(self.vault.keystore(), *tenant, *head, now);
+            audit::insert_checkpoint(&mut tx, &checkpoint).await?;
+        }
+        tx.commit().await?;
+        self.remember(&heads)?;
+        Ok(count)
+    }
+
+    /// Writes the heads beside the database. It may lag behind the database
+    /// after a crash, never run ahead of it.
+    fn remember(&self, heads: &HashMap<TenantId, Head>) -> Result<()> {
+        let mut known = read_heads(&self.heads_file);
+        known.extend(heads.iter().map(|(tenant, head)| (*tenant, head.position)));
+        let mut lines: Vec<_> =
+            known.iter().map(|(tenant, position)| format!("{tenant} {position}\n")).collect();
+        lines.sort_unstable();
+        let staged = self.heads_file.with_extension("new");
+        std::fs::write(&staged, lines.concat())
+            .and_then(|()| std::fs::rename(&staged, &self.heads_file))
+            .map_err(Error::internal)
+    }
+}
+
+/// The positions that were reached, as the file beside the database says.
+pub(super) fn read_heads(file: &Path) -> HashMap<TenantId, i64> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| {
+            let (tenant, position) = line.split_once(' ')?;
+            Some((tenant.parse().ok()?, position.parse().ok()?))
+        })
+        .collect()
+}

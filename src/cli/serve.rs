@@ -1,0 +1,106 @@
+//! `palisade serve`: the management plane.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    config::{Settings, refuse},
+    output::{fail, say},
+};
+use crate::{
+    app::{App, Parts},
+    clock::{SystemClock, SystemRandom},
+    config::Config,
+    error::{Error, Result},
+    gateway::Server,
+    observability::{self, Metrics},
+};
+
+/// Arguments of `palisade serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    settings: Settings,
+    /// Address and port of the HTTPS server (`server.listen`).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The directory of everything that the appliance writes (`storage.data_dir`).
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+}
+
+pub(super) fn run(args: ServeArgs) -> ExitCode {
+    let mut flags = Vec::new();
+    if let Some(listen) = args.listen {
+        flags.push(("server.listen".to_owned(), listen.to_string()));
+    }
+    if let Some(directory) = args.data_dir {
+        flags.push(("storage.data_dir".to_owned(), directory.display().to_string()));
+    }
+    let config = match args.settings.load(flags) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    if let Err(error) = observability::init(config.log.format, &config.log.filter) {
+        return fail(&Error::internal(error));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.map_err(Error::internal).and_then(|runtime| runtime.block_on(serve(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let server = Server::bind(config.server.listen)?;
+    let metrics = Metrics::install().map_err(Error::internal)?;
+    let parts = Parts {
+        config,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        metrics: Some(metrics),
+    };
+    let app = App::start(parts).await?;
+    greet(&app, server.address()).await?;
+    stop_on_signal(&app)?;
+    let outcome = server.run(app.clone()).await;
+    app.stop().await;
+    outcome
+}
+
+/// What an administrator needs for the first visit.
+async fn greet(app: &App, address: SocketAddr) -> Result<()> {
+    say(&format!("Palisade {} listens on https://{address}", env!("CARGO_PKG_VERSION")));
+    say(&format!("Certificate SHA-256: {}", app.certificate().fingerprint));
+    if let Some(code) = app.setup().new_code().await? {
+        let file = app.config().storage.data_dir.join("setup-code");
+        write_private(&file, &code.expose_grouped())?;
+        say(&format!("Set-up code: {}", code.expose_grouped()));
+    }
+    Ok(())
+}
+
+/// For the console of the appliance, which shows the code.
+fn write_private(file: &std::path::Path, text: &str) -> Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(file);
+    opened.and_then(|mut file| writeln!(file, "{text}")).map_err(Error::internal)
+}
+
+fn stop_on_signal(app: &App) -> Result<()> {
+    let stopping = app.stopping().clone();
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    app.tasks().spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+            () = stopping.cancelled() => {}
+        }
+        tracing::info!("stopping: open requests may finish");
+        stopping.cancel();
+    });
+    Ok(())
+}

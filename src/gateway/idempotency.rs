@@ -1,0 +1,43 @@
+//! The `Idempotency-Key` of a POST and the digest of what it asks for.
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderName, Method},
+};
+use sha2::{Digest, Sha256};
+
+use super::extract::read_body;
+use crate::{
+    app::App,
+    error::{Error, Kind, Result},
+    rbac::RequestMeta,
+};
+
+pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Takes the key, if there is one, and the digest of method, path, query and
+/// body into `meta`. The body is read here and handed on.
+pub(super) async fn note(request: Request, meta: &mut RequestMeta, app: &App) -> Result<Request> {
+    if request.method() != Method::POST || !request.headers().contains_key(HEADER) {
+        return Ok(request);
+    }
+    let key = request.headers().get(HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if key.is_empty() || key.len() > 255 || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Error::new(
+            Kind::Malformed,
+            "malformed",
+            "The header Idempotency-Key cannot be understood.",
+        )
+        .with_field("Idempotency-Key", "must be 1 to 255 visible ASCII characters"));
+    }
+    let key = key.to_owned();
+    let (parts, body) = request.into_parts();
+    let bytes = read_body(Request::new(body), app).await?;
+    let mut digest = Sha256::new();
+    digest.update(parts.uri.to_string().as_bytes());
+    digest.update([0]);
+    digest.update(&bytes);
+    meta.idempotency = Some((key, digest.finalize().into()));
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}
