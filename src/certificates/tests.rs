@@ -1,0 +1,6 @@
+//! Certificates that were made for the test, read, refused and served.
+
+mod forge;
+mod handshake;
+mod import;
+mod info;
