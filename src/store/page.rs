@@ -253,7 +253,8 @@ impl Select {
         let mut items: Vec<T> = tx.fetch_all(&sql, self.values).await?;
         let more = items.len() > list.limit as usize;
         items.truncate(list.limit as usize);
-        let next = items.last().filter(|_| more).map(|item| {
+        let end = if more { items.last() } else { None };
+        let next = end.map(|item| {
             let (key, id) = key(item, sort.name);
             Cursor { key, id }
         });

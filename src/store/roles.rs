@@ -76,9 +76,14 @@ pub async fn update(tx: &mut Tx, tenant: TenantId, role: &RoleRow, version: i64)
     Ok(changed == 1)
 }
 
-/// Deletes a custom role and takes it from everybody who has it.
+/// Deletes a custom role and takes it from everybody who has it; answers
+/// whether there was one. Built-in roles are not touched.
 pub async fn delete(tx: &mut Tx, tenant: TenantId, id: RoleId) -> Result<bool> {
-    tx.execute("DELETE FROM assignment WHERE tenant_id = $1 AND role_id = $2", (tenant, id))
-        .await?;
-    Ok(tx.execute("DELETE FROM role WHERE tenant_id = $1 AND id = $2", (tenant, id)).await? == 1)
+    let gone =
+        tx.execute("DELETE FROM role WHERE tenant_id = $1 AND id = $2", (tenant, id)).await? == 1;
+    if gone {
+        tx.execute("DELETE FROM assignment WHERE tenant_id = $1 AND role_id = $2", (tenant, id))
+            .await?;
+    }
+    Ok(gone)
 }

@@ -93,7 +93,7 @@ pub async fn add_member(tx: &mut Tx, tenant: TenantId, team: TeamId, user: UserI
     let added = tx
         .execute(
             "INSERT INTO team_member (tenant_id, team_id, user_id) VALUES ($1, $2, $3)
-             ON CONFLICT (team_id, user_id) DO NOTHING",
+             ON CONFLICT (tenant_id, team_id, user_id) DO NOTHING",
             (tenant, team, user),
         )
         .await?;

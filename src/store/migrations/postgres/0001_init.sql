@@ -1,5 +1,7 @@
 -- The first schema. SQLite and PostgreSQL have the same tables and columns;
 -- a test compares the two files. Times are microseconds since 1970 in UTC.
+-- References between rows of a tenant name the tenant too: no row can refer to
+-- a row of another tenant, whatever the statement says.
 
 CREATE TABLE installation (
     id TEXT COLLATE "C" PRIMARY KEY CHECK (id = 'self'),
@@ -43,7 +45,8 @@ CREATE TABLE project (
     description TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL,
     version BIGINT NOT NULL,
-    UNIQUE (tenant_id, name)
+    UNIQUE (tenant_id, name),
+    UNIQUE (tenant_id, id)
 );
 
 -- A deleted user keeps its row and uid; the personal columns become NULL.
@@ -59,45 +62,51 @@ CREATE TABLE app_user (
     last_login_at BIGINT,
     created_at BIGINT NOT NULL,
     version BIGINT NOT NULL,
-    UNIQUE (tenant_id, email_index)
+    UNIQUE (tenant_id, email_index),
+    UNIQUE (tenant_id, id)
 );
 CREATE INDEX app_user_by_email ON app_user (email_index);
 
 CREATE TABLE password_history (
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    user_id TEXT COLLATE "C" NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
+    user_id TEXT COLLATE "C" NOT NULL,
     changed_at BIGINT NOT NULL,
     password_hash TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (user_id, changed_at)
+    PRIMARY KEY (user_id, changed_at),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 );
 
 -- Invitations, password resets and password-change tickets.
 CREATE TABLE one_time_secret (
     digest BYTEA PRIMARY KEY,
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    user_id TEXT COLLATE "C" NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
+    user_id TEXT COLLATE "C" NOT NULL,
     purpose TEXT COLLATE "C" NOT NULL,
     expires_at BIGINT NOT NULL,
-    used_at BIGINT
+    used_at BIGINT,
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 );
 
 CREATE TABLE session (
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
     id TEXT COLLATE "C" PRIMARY KEY,
-    user_id TEXT COLLATE "C" NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
+    user_id TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     ended_at BIGINT,
-    address TEXT COLLATE "C"
+    address TEXT COLLATE "C",
+    UNIQUE (tenant_id, id),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 );
 CREATE INDEX session_by_user ON session (user_id);
 
 CREATE TABLE refresh_token (
     digest BYTEA PRIMARY KEY,
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    session_id TEXT COLLATE "C" NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    session_id TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL,
-    used_at BIGINT
+    used_at BIGINT,
+    FOREIGN KEY (tenant_id, session_id) REFERENCES session (tenant_id, id) ON DELETE CASCADE
 );
 CREATE INDEX refresh_token_by_session ON refresh_token (session_id);
 
@@ -108,14 +117,17 @@ CREATE TABLE team (
     description TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL,
     version BIGINT NOT NULL,
-    UNIQUE (tenant_id, name)
+    UNIQUE (tenant_id, name),
+    UNIQUE (tenant_id, id)
 );
 
 CREATE TABLE team_member (
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    team_id TEXT COLLATE "C" NOT NULL REFERENCES team (id) ON DELETE CASCADE,
-    user_id TEXT COLLATE "C" NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
-    PRIMARY KEY (team_id, user_id)
+    team_id TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant_id, team_id, user_id),
+    FOREIGN KEY (tenant_id, team_id) REFERENCES team (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 );
 CREATE INDEX team_member_by_user ON team_member (user_id);
 
@@ -136,10 +148,13 @@ CREATE TABLE assignment (
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
     id TEXT COLLATE "C" PRIMARY KEY,
     role_id TEXT COLLATE "C" NOT NULL,
-    user_id TEXT COLLATE "C" REFERENCES app_user (id) ON DELETE CASCADE,
-    team_id TEXT COLLATE "C" REFERENCES team (id) ON DELETE CASCADE,
-    project_id TEXT COLLATE "C" REFERENCES project (id) ON DELETE CASCADE,
-    created_at BIGINT NOT NULL
+    user_id TEXT COLLATE "C",
+    team_id TEXT COLLATE "C",
+    project_id TEXT COLLATE "C",
+    created_at BIGINT NOT NULL,
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, team_id) REFERENCES team (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, project_id) REFERENCES project (tenant_id, id) ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX assignment_once ON assignment
     (tenant_id, role_id, COALESCE(user_id, ''), COALESCE(team_id, ''), COALESCE(project_id, ''));
@@ -150,17 +165,18 @@ CREATE TABLE api_key (
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
     id TEXT COLLATE "C" PRIMARY KEY,
     name TEXT COLLATE "C" NOT NULL,
-    user_id TEXT COLLATE "C" NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
+    user_id TEXT COLLATE "C" NOT NULL,
     digest BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT,
-    last_used_at BIGINT
+    last_used_at BIGINT,
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 );
 
 CREATE TABLE cluster (
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
     id TEXT COLLATE "C" PRIMARY KEY,
-    project_id TEXT COLLATE "C" NOT NULL REFERENCES project (id),
+    project_id TEXT COLLATE "C" NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
     phase TEXT COLLATE "C" NOT NULL,
     reasons TEXT COLLATE "C" NOT NULL,
@@ -169,16 +185,19 @@ CREATE TABLE cluster (
     kubeconfig_sealed BYTEA,
     created_at BIGINT NOT NULL,
     version BIGINT NOT NULL,
-    UNIQUE (project_id, name)
+    UNIQUE (project_id, name),
+    UNIQUE (tenant_id, id),
+    FOREIGN KEY (tenant_id, project_id) REFERENCES project (tenant_id, id)
 );
 CREATE INDEX cluster_by_tenant ON cluster (tenant_id, name, id);
 
 CREATE TABLE import_token (
     digest BYTEA PRIMARY KEY,
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    cluster_id TEXT COLLATE "C" NOT NULL REFERENCES cluster (id) ON DELETE CASCADE,
+    cluster_id TEXT COLLATE "C" NOT NULL,
     expires_at BIGINT NOT NULL,
-    used_at BIGINT
+    used_at BIGINT,
+    FOREIGN KEY (tenant_id, cluster_id) REFERENCES cluster (tenant_id, id) ON DELETE CASCADE
 );
 
 -- Revoked keys stay: the bus must keep refusing them.
@@ -193,10 +212,11 @@ CREATE INDEX agent_credential_by_cluster ON agent_credential (cluster_id);
 
 CREATE TABLE cluster_statistic (
     tenant_id TEXT COLLATE "C" NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    cluster_id TEXT COLLATE "C" NOT NULL REFERENCES cluster (id) ON DELETE CASCADE,
+    cluster_id TEXT COLLATE "C" NOT NULL,
     at BIGINT NOT NULL,
     point TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (cluster_id, at)
+    PRIMARY KEY (cluster_id, at),
+    FOREIGN KEY (tenant_id, cluster_id) REFERENCES cluster (tenant_id, id) ON DELETE CASCADE
 );
 CREATE INDEX cluster_statistic_by_age ON cluster_statistic (at);
 

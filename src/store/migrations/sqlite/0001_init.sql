@@ -1,5 +1,7 @@
 -- The first schema. SQLite and PostgreSQL have the same tables and columns;
 -- a test compares the two files. Times are microseconds since 1970 in UTC.
+-- References between rows of a tenant name the tenant too: no row can refer to
+-- a row of another tenant, whatever the statement says.
 
 CREATE TABLE installation (
     id TEXT PRIMARY KEY CHECK (id = 'self'),
@@ -43,7 +45,8 @@ CREATE TABLE project (
     description TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    UNIQUE (tenant_id, name)
+    UNIQUE (tenant_id, name),
+    UNIQUE (tenant_id, id)
 ) STRICT;
 
 -- A deleted user keeps its row and uid; the personal columns become NULL.
@@ -59,45 +62,51 @@ CREATE TABLE app_user (
     last_login_at INTEGER,
     created_at INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    UNIQUE (tenant_id, email_index)
+    UNIQUE (tenant_id, email_index),
+    UNIQUE (tenant_id, id)
 ) STRICT;
 CREATE INDEX app_user_by_email ON app_user (email_index);
 
 CREATE TABLE password_history (
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    user_id TEXT NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
+    user_id TEXT NOT NULL,
     changed_at INTEGER NOT NULL,
     password_hash TEXT NOT NULL,
-    PRIMARY KEY (user_id, changed_at)
+    PRIMARY KEY (user_id, changed_at),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 
 -- Invitations, password resets and password-change tickets.
 CREATE TABLE one_time_secret (
     digest BLOB PRIMARY KEY,
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    user_id TEXT NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
+    user_id TEXT NOT NULL,
     purpose TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
-    used_at INTEGER
+    used_at INTEGER,
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 
 CREATE TABLE session (
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
     id TEXT PRIMARY KEY,
-    user_id TEXT NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
+    user_id TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     ended_at INTEGER,
-    address TEXT
+    address TEXT,
+    UNIQUE (tenant_id, id),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX session_by_user ON session (user_id);
 
 CREATE TABLE refresh_token (
     digest BLOB PRIMARY KEY,
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    session_id TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    session_id TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    used_at INTEGER
+    used_at INTEGER,
+    FOREIGN KEY (tenant_id, session_id) REFERENCES session (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX refresh_token_by_session ON refresh_token (session_id);
 
@@ -108,14 +117,17 @@ CREATE TABLE team (
     description TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    UNIQUE (tenant_id, name)
+    UNIQUE (tenant_id, name),
+    UNIQUE (tenant_id, id)
 ) STRICT;
 
 CREATE TABLE team_member (
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    team_id TEXT NOT NULL REFERENCES team (id) ON DELETE CASCADE,
-    user_id TEXT NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
-    PRIMARY KEY (team_id, user_id)
+    team_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, team_id, user_id),
+    FOREIGN KEY (tenant_id, team_id) REFERENCES team (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX team_member_by_user ON team_member (user_id);
 
@@ -136,10 +148,13 @@ CREATE TABLE assignment (
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
     id TEXT PRIMARY KEY,
     role_id TEXT NOT NULL,
-    user_id TEXT REFERENCES app_user (id) ON DELETE CASCADE,
-    team_id TEXT REFERENCES team (id) ON DELETE CASCADE,
-    project_id TEXT REFERENCES project (id) ON DELETE CASCADE,
-    created_at INTEGER NOT NULL
+    user_id TEXT,
+    team_id TEXT,
+    project_id TEXT,
+    created_at INTEGER NOT NULL,
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, team_id) REFERENCES team (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, project_id) REFERENCES project (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 CREATE UNIQUE INDEX assignment_once ON assignment
     (tenant_id, role_id, COALESCE(user_id, ''), COALESCE(team_id, ''), COALESCE(project_id, ''));
@@ -150,17 +165,18 @@ CREATE TABLE api_key (
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
-    user_id TEXT NOT NULL REFERENCES app_user (id) ON DELETE CASCADE,
+    user_id TEXT NOT NULL,
     digest BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
-    last_used_at INTEGER
+    last_used_at INTEGER,
+    FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 
 CREATE TABLE cluster (
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
     id TEXT PRIMARY KEY,
-    project_id TEXT NOT NULL REFERENCES project (id),
+    project_id TEXT NOT NULL,
     name TEXT NOT NULL,
     phase TEXT NOT NULL,
     reasons TEXT NOT NULL,
@@ -169,16 +185,19 @@ CREATE TABLE cluster (
     kubeconfig_sealed BLOB,
     created_at INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    UNIQUE (project_id, name)
+    UNIQUE (project_id, name),
+    UNIQUE (tenant_id, id),
+    FOREIGN KEY (tenant_id, project_id) REFERENCES project (tenant_id, id)
 ) STRICT;
 CREATE INDEX cluster_by_tenant ON cluster (tenant_id, name, id);
 
 CREATE TABLE import_token (
     digest BLOB PRIMARY KEY,
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    cluster_id TEXT NOT NULL REFERENCES cluster (id) ON DELETE CASCADE,
+    cluster_id TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
-    used_at INTEGER
+    used_at INTEGER,
+    FOREIGN KEY (tenant_id, cluster_id) REFERENCES cluster (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 
 -- Revoked keys stay: the bus must keep refusing them.
@@ -193,10 +212,11 @@ CREATE INDEX agent_credential_by_cluster ON agent_credential (cluster_id);
 
 CREATE TABLE cluster_statistic (
     tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
-    cluster_id TEXT NOT NULL REFERENCES cluster (id) ON DELETE CASCADE,
+    cluster_id TEXT NOT NULL,
     at INTEGER NOT NULL,
     point TEXT NOT NULL,
-    PRIMARY KEY (cluster_id, at)
+    PRIMARY KEY (cluster_id, at),
+    FOREIGN KEY (tenant_id, cluster_id) REFERENCES cluster (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX cluster_statistic_by_age ON cluster_statistic (at);
 
