@@ -1,1 +1,90 @@
+//! The store's tests. A body in `on_both!` runs on SQLite and on PostgreSQL.
 
+use tempfile::TempDir;
+
+use super::{PostgresSettings, Result, Store, StoreSettings, Tx};
+
+#[path = "../../tests/it/postgres.rs"]
+mod postgres;
+mod rows;
+mod sample;
+
+mod accounts;
+mod fleet;
+mod records;
+mod rights;
+mod tenancy;
+
+/// Makes two tests of each function: one on SQLite, one on PostgreSQL.
+macro_rules! on_both {
+    ($(async fn $name:ident($given:ident: Given) $body:block)+) => {$(
+        mod $name {
+            use super::*;
+
+            async fn body($given: Given) $body
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                body(Given::sqlite().await).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgres() {
+                body(Given::postgres().await).await;
+            }
+        }
+    )+};
+}
+use on_both;
+
+/// A migrated database of the test's own.
+struct Given {
+    store: Store,
+    settings: StoreSettings,
+    _folder: Option<TempDir>,
+}
+
+impl Given {
+    async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the database");
+        let settings = StoreSettings::Sqlite { path: folder.path().join("palisade.db") };
+        let store = Store::open(&settings).await.expect("open SQLite");
+        store.migrate().await.expect("migrate SQLite");
+        Self { store, settings, _folder: Some(folder) }
+    }
+
+    async fn postgres() -> Self {
+        let database = postgres::migrated(|database| async {
+            let store = Store::open(&settings(database)).await.expect("open PostgreSQL");
+            store.migrate().await.expect("migrate PostgreSQL");
+            store.close().await;
+        })
+        .await;
+        let settings = settings(database);
+        let store = Store::open(&settings).await.expect("open PostgreSQL");
+        Self { store, settings, _folder: None }
+    }
+
+    /// Runs `work` in a transaction of its own and commits it.
+    async fn commit<T, F>(&self, work: F) -> T
+    where
+        F: AsyncFnOnce(&mut Tx) -> Result<T>,
+    {
+        let mut tx = self.store.begin().await.expect("begin");
+        let value = work(&mut tx).await.expect("a statement");
+        tx.commit().await.expect("commit");
+        value
+    }
+}
+
+fn settings(database: postgres::Database) -> StoreSettings {
+    StoreSettings::Postgres(PostgresSettings {
+        host: database.socket.display().to_string(),
+        port: 5432,
+        database: database.name,
+        user: "palisade".to_owned(),
+        password: None,
+        ca_file: None,
+        max_connections: 8,
+    })
+}
