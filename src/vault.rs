@@ -43,10 +43,17 @@ impl Keyring {
     }
 
     /// Opens what was sealed for this place.
-    pub fn open(&self, table: &str, column: &str, row: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>> {
+    pub fn open(
+        &self,
+        table: &str,
+        column: &str,
+        row: &str,
+        sealed: &[u8],
+    ) -> Result<Secret<Vec<u8>>> {
         let version = TenantKey::sealed_version(sealed);
         let key = self.keys.iter().find(|key| Some(key.version()) == version);
-        let key = key.ok_or_else(|| Error::internal(format!("no key for {table}.{column} of {row}")))?;
+        let key =
+            key.ok_or_else(|| Error::internal(format!("no key for {table}.{column} of {row}")))?;
         key.open(Place { table, column, row }, sealed)
     }
 
@@ -200,5 +207,7 @@ pub fn refuse_foreign(keystore_id: &str, database_id: &str) -> Result<()> {
              installation {keystore_id}. Nothing was changed."
         ),
     )
-    .with_hint("Put the right keystore in place, or run `palisade keys recover` with the recovery kit."))
+    .with_hint(
+        "Put the right keystore in place, or run `palisade keys recover` with the recovery kit.",
+    ))
 }

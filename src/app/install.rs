@@ -46,7 +46,9 @@ pub(super) async fn keystore(
                 directory.display()
             ),
         )
-        .with_hint("Put the keystore back, or run `palisade keys recover` with the recovery kit."));
+        .with_hint(
+            "Put the keystore back, or run `palisade keys recover` with the recovery kit.",
+        ));
     }
     let seal = seal(config)?;
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));

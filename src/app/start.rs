@@ -125,12 +125,14 @@ fn store_settings(config: &Config) -> Result<StoreSettings> {
         Database::Postgres => {
             let postgres = &config.postgres;
             let url = postgres.url.as_ref().ok_or_else(|| {
-                Error::invalid("storage.postgres.url", "is needed when storage.database is postgres")
+                Error::invalid(
+                    "storage.postgres.url",
+                    "is needed when storage.database is postgres",
+                )
             })?;
             let password = postgres.password_file.as_ref().map(|file| {
-                file.read().map_err(|error| {
-                    Error::new(Kind::Invalid, "secret-file", format!("{error}."))
-                })
+                file.read()
+                    .map_err(|error| Error::new(Kind::Invalid, "secret-file", format!("{error}.")))
             });
             Ok(StoreSettings::Postgres(PostgresSettings {
                 url: url.as_str().to_owned(),

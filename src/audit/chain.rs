@@ -83,8 +83,12 @@ pub(super) fn mac(keystore: &Keystore, row: &AuditRow) -> Vec<u8> {
 /// What the signature of a checkpoint covers.
 pub fn checkpoint_text(tenant: TenantId, head: Head, at: Timestamp) -> Vec<u8> {
     let link = data_encoding::HEXLOWER.encode(&head.link);
-    format!("palisade audit checkpoint 1\n{tenant}\n{}\n{link}\n{}\n", head.position, at.as_micros())
-        .into_bytes()
+    format!(
+        "palisade audit checkpoint 1\n{tenant}\n{}\n{link}\n{}\n",
+        head.position,
+        at.as_micros()
+    )
+    .into_bytes()
 }
 
 /// A signed checkpoint.

@@ -84,7 +84,11 @@ impl Ledger {
     /// Reads what other nodes (or a command on the console) have announced
     /// since `since` and outdates the caches here. `seen` is what the call
     /// before has read; the answer is for the next one. Run at least twice a second.
-    pub async fn follow(&self, since: Timestamp, seen: &HashSet<AuditId>) -> Result<HashSet<AuditId>> {
+    pub async fn follow(
+        &self,
+        since: Timestamp,
+        seen: &HashSet<AuditId>,
+    ) -> Result<HashSet<AuditId>> {
         let news = invalidation::since(&mut self.store.read().await?, since).await?;
         for item in news.iter().filter(|item| !seen.contains(&item.id)) {
             if let Ok(tenant) = item.subject.parse::<TenantId>() {

@@ -300,7 +300,8 @@ pub fn verify_export(input: impl BufRead, trusted_key: Option<[u8; 32]>) -> Resu
             ExportLine::Checkpoint { position, at, signature } => {
                 let Some((row, head)) = before.as_ref().filter(|(_, h)| h.position == position)
                 else {
-                    let finding = Finding::nowhere(position, "a checkpoint stands without its record");
+                    let finding =
+                        Finding::nowhere(position, "a checkpoint stands without its record");
                     return Ok(walk.verdict(Some(finding)));
                 };
                 let signature =
@@ -325,5 +326,6 @@ pub fn verify_export(input: impl BufRead, trusted_key: Option<[u8; 32]>) -> Resu
         }
     }
     let position = walk.head.position + 1;
-    Ok(walk.verdict(Some(Finding::nowhere(position, "the export was cut: its last line is missing"))))
+    Ok(walk
+        .verdict(Some(Finding::nowhere(position, "the export was cut: its last line is missing"))))
 }

@@ -212,7 +212,9 @@ fn refuse_cross_site(method: &Method, headers: &HeaderMap, host: Option<&str>) -
 /// cleared) stays.
 fn finish(error: &Error, request_id: &str, unfinished: &mut Response) -> Response {
     match error.kind() {
-        Kind::Internal => tracing::error!(error = %error.chain(), "request failed: {}", error.chain()),
+        Kind::Internal => {
+            tracing::error!(error = %error.chain(), "request failed: {}", error.chain());
+        }
         Kind::Unavailable | Kind::StorageFull => {
             tracing::warn!(error = %error.chain(), "request refused: {}", error.chain());
         }

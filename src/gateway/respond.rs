@@ -101,7 +101,10 @@ pub(super) fn problem(error: &Error, request_id: &str) -> Response {
         fields: error
             .fields()
             .iter()
-            .map(|fault| ProblemField { field: fault.field.clone(), message: fault.message.clone() })
+            .map(|fault| ProblemField {
+                field: fault.field.clone(),
+                message: fault.message.clone(),
+            })
             .collect(),
     };
     let mut response = (status, Json(problem)).into_response();

@@ -32,7 +32,15 @@ macro_rules! uid_schemas {
 }
 
 uid_schemas!(
-    TenantId, ProjectId, UserId, TeamId, RoleId, ApiKeyId, ClusterId, AuditId, AssignmentId
+    TenantId,
+    ProjectId,
+    UserId,
+    TeamId,
+    RoleId,
+    ApiKeyId,
+    ClusterId,
+    AuditId,
+    AssignmentId
 );
 
 impl PartialSchema for Timestamp {

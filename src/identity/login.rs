@@ -85,7 +85,8 @@ impl Login {
         door: Door,
         request: &RequestMeta,
     ) -> Result<LoginOutcome> {
-        let email = Email::parse(email).map_err(|error| Error::invalid("email", error.to_string()))?;
+        let email =
+            Email::parse(email).map_err(|error| Error::invalid("email", error.to_string()))?;
         let password = Arc::new(Password::parse("password", password)?);
         let index = self.ledger.vault().keystore().email_index(email.normalised());
         let account = account_key(index, door);

@@ -4,7 +4,10 @@ use crate::{
     audit::{Event, Ledger},
     error::{Error, Kind, Result},
     ids::TenantId,
-    rbac::{Permit, rights::{PolicyGet, PolicyUpdate}},
+    rbac::{
+        Permit,
+        rights::{PolicyGet, PolicyUpdate},
+    },
     store::{self, Tx, settings::Setting},
 };
 

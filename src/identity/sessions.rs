@@ -107,7 +107,8 @@ impl Sessions {
         if ApiKeySecret::looks_like_one(credential) {
             return self.authenticate_key(credential).await;
         }
-        let claims = self.tokens.verify(credential).map_err(|refused| ended().caused_by(refused))?;
+        let claims =
+            self.tokens.verify(credential).map_err(|refused| ended().caused_by(refused))?;
         let key = CacheKey::Session(claims.session);
         let mut caller = match self.cached(key) {
             Some(entry) => entry.caller,
@@ -167,8 +168,7 @@ impl Sessions {
             return Err(ended());
         }
         let principal = Principal::User { user, session };
-        let caller =
-            load_caller(&mut tx, principal, tenant, user, Some(row.expires_at)).await?;
+        let caller = load_caller(&mut tx, principal, tenant, user, Some(row.expires_at)).await?;
         let entry = Entry { caller: caller.clone(), digest: None, epoch, loaded_at: self.now() };
         self.keep(CacheKey::Session(session), entry);
         Ok(caller)

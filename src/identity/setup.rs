@@ -150,7 +150,11 @@ impl Setup {
             created_at: now,
         };
         store::assignments::insert(change.tx(), TenantId::SYSTEM, &assignment).await?;
-        let kit = self.ledger.vault().keystore().new_recovery_kit(&**self.ledger.clock(), self.ledger.random())?;
+        let kit = self
+            .ledger
+            .vault()
+            .keystore()
+            .new_recovery_kit(&**self.ledger.clock(), self.ledger.random())?;
         let keystore = self.ledger.vault().keystore();
         let id = keystore.installation_id().to_string();
         store::installation::store_keystore(change.tx(), &id, &keystore.export_sealed()).await?;
@@ -166,9 +170,5 @@ fn already_done() -> Error {
 }
 
 fn anonymous(request: &RequestMeta) -> Actor {
-    Actor {
-        principal: Principal::Anonymous,
-        tenant: TenantId::SYSTEM,
-        request: request.clone(),
-    }
+    Actor { principal: Principal::Anonymous, tenant: TenantId::SYSTEM, request: request.clone() }
 }

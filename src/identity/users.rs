@@ -4,7 +4,12 @@
 //! become a password.
 //! Must not know: sessions' cookies, HTTP.
 
-use super::{caller::Caller, email::Email, password::Password, policy::{Context, PasswordPolicy, Violation}};
+use super::{
+    caller::Caller,
+    email::Email,
+    password::Password,
+    policy::{Context, PasswordPolicy, Violation},
+};
 use crate::{
     audit::Ledger,
     clock::Timestamp,
@@ -109,10 +114,7 @@ pub(super) fn check_new_password(
     tenant: &str,
     field: &'static str,
 ) -> Result<()> {
-    let violations = policy.check(
-        password,
-        &Context { email, name, tenant },
-    );
+    let violations = policy.check(password, &Context { email, name, tenant });
     if violations.is_empty() {
         return Ok(());
     }

@@ -2,6 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Sha256, Sha512};
+
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use super::fault::Fault;
@@ -12,6 +16,7 @@ use crate::secret::Secret;
 pub struct AuditSigner {
     pair: Arc<Ed25519KeyPair>,
     public: [u8; 32],
+    mac_key: Arc<Secret<[u8; 32]>>,
 }
 
 impl AuditSigner {
@@ -20,7 +25,24 @@ impl AuditSigner {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose()).map_err(damaged)?;
         let mut public = [0; 32];
         public.copy_from_slice(pair.public_key().as_ref());
-        Ok(Self { pair: Arc::new(pair), public })
+        let mut mac_key = [0; 32];
+        Hkdf::<Sha512>::new(None, seed.expose())
+            .expand(b"palisade audit record mac 1", &mut mac_key)
+            .map_err(|_| Fault::Damaged("its audit key is none"))?;
+        Ok(Self { pair: Arc::new(pair), public, mac_key: Arc::new(Secret::new(mac_key)) })
+    }
+
+    /// A keyed digest that only this installation can make: HMAC-SHA-256
+    /// under a subkey of the signing key. It protects records that no
+    /// signature covers yet.
+    ///
+    /// # Panics
+    /// Never: HMAC takes keys of any length.
+    pub fn mac(&self, bytes: &[u8]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.mac_key.expose())
+            .expect("HMAC takes keys of any length");
+        mac.update(bytes);
+        mac.finalize().into_bytes().into()
     }
 
     /// The signature of `bytes`.

@@ -71,11 +71,7 @@ impl Projects {
     }
 
     /// Creates a project. `Conflict` when the name is taken.
-    pub async fn create(
-        &self,
-        permit: &Permit<ProjectCreate>,
-        new: NewProject,
-    ) -> Result<Project> {
+    pub async fn create(&self, permit: &Permit<ProjectCreate>, new: NewProject) -> Result<Project> {
         let tenant = permit.tenant();
         let mut change = self.ledger.begin(permit.actor()).await?;
         if let Some(Made { project }) = change.replay().await? {

@@ -168,11 +168,7 @@ struct RefreshBody {
 #[utoipa::path(post, path = "/v1/auth/login", tag = "Session", security(()),
     request_body = LoginBody,
     responses((status = 200, description = "What came of it.", body = LoginView)))]
-async fn login(
-    State(app): State<App>,
-    context: Context,
-    request: Request,
-) -> Answer<Response> {
+async fn login(State(app): State<App>, context: Context, request: Request) -> Answer<Response> {
     let label = hosts::host(&request)
         .and_then(|host| hosts::tenant_label(app.config(), host))
         .map(str::to_owned);
