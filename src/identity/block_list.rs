@@ -9,6 +9,8 @@
 //! `Password1234567`, `qwertyuiopasdfg`, `summer2026summer2026` and
 //! `aaaaaaaaaaaaaaa` all have next to nothing left.
 
+use std::collections::BTreeSet;
+
 /// Rows and columns of keyboards; any four neighbours count, in both directions.
 const KEYBOARD: &[&str] = &[
     "1234567890",
@@ -81,11 +83,13 @@ fn without_disguise(c: char) -> char {
     }
 }
 
-/// How many letters there are outside well-known pieces. Signs do not count, and
-/// a number of up to eight digits counts as one letter: it is most often a date.
+/// How many letters there are outside well-known pieces. A number
+/// of up to eight digits counts as one, because it is most often a date, and so
+/// does a sign however often it is used, unless it is one that separates words.
 fn left_over(text: &[char]) -> usize {
     let mut rest = text;
     let mut count = 0;
+    let mut signs = BTreeSet::new();
     while let Some((&first, tail)) = rest.split_first() {
         let known = piece(rest);
         if known > 0 {
@@ -95,11 +99,15 @@ fn left_over(text: &[char]) -> usize {
             count += 1 + digits.saturating_sub(8);
             rest = &rest[digits..];
         } else {
-            count += usize::from(first.is_alphabetic() || !first.is_ascii());
+            if first.is_alphabetic() || !first.is_ascii() {
+                count += 1;
+            } else if !matches!(first, ' ' | '-' | '_' | '.' | ',') {
+                signs.insert(first);
+            }
             rest = tail;
         }
     }
-    count
+    count + signs.len()
 }
 
 /// The length of the longest well-known piece that `text` starts with.
@@ -199,6 +207,16 @@ mod tests {
             "p8d3w1n6x5v0k7c2",
         ] {
             assert!(!is_common(password), "{password:?} was refused");
+        }
+    }
+
+    #[test]
+    fn what_a_password_manager_draws_is_not_common() {
+        let random = crate::clock::SystemRandom;
+        for _ in 0..500 {
+            let bytes: [u8; 15] = crate::clock::random_bytes(&random);
+            let drawn: String = bytes.map(|byte| char::from(b'!' + byte % 94)).iter().collect();
+            assert!(!is_common(&drawn), "{drawn:?} was refused");
         }
     }
 
