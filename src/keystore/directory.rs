@@ -215,6 +215,10 @@ fn open_plain(path: &Path) -> Result<Option<(File, Metadata)>, Fault> {
     }
     let file = File::open(path).map_err(failed("read", path))?;
     let metadata = file.metadata().map_err(failed("look at", path))?;
+    // Exchanged for a link between the two calls.
+    if (seen.dev(), seen.ino()) != (metadata.dev(), metadata.ino()) {
+        return Err(Fault::NotPlain(path.to_owned()));
+    }
     Ok(Some((file, metadata)))
 }
 

@@ -19,7 +19,7 @@ fn a_sealed_field_opens_in_its_place() {
     let again = fixture.open().expect("opened").unwrap_tenant_key(tenant, 7, &wrapped);
     let again = again.expect("unwrapped");
     assert_eq!((again.tenant(), again.version()), (tenant, 7));
-    for plain in [b"".as_slice(), PLAIN, &[0; 100_000]] {
+    for plain in [b"".as_slice(), PLAIN, &vec![0; 100_000]] {
         let sealed = key.seal(PLACE, plain, &SystemRandom);
         assert_eq!(sealed.len(), plain.len() + 45);
         assert_eq!(TenantKey::sealed_version(&sealed), Some(7));
