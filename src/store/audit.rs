@@ -297,14 +297,15 @@ pub async fn backlog(tx: &mut Tx) -> Result<(u32, Option<Timestamp>)> {
 /// sight, outside every chain.
 const FORGED: i64 = -1;
 
-/// Sets a record aside that carries no valid keyed digest.
+/// Sets a record aside that carries no valid keyed digest; never one that has
+/// its place in the chain.
 pub async fn quarantine(tx: &mut Tx, id: AuditId) -> Result<()> {
     // Positions are unique in a tenant; forged records count downwards.
     tx.execute(
         "UPDATE audit_record SET position = (
              SELECT COALESCE(MIN(other.position), 0) - 1 FROM audit_record other
              WHERE other.tenant_id = audit_record.tenant_id AND other.position < 0)
-         WHERE id = $1",
+         WHERE id = $1 AND position IS NULL",
         (id,),
     )
     .await

@@ -55,12 +55,12 @@ impl Given {
 
     async fn postgres() -> Self {
         let database = postgres::migrated(|database| async {
-            let store = Store::open(&settings(database)).await.expect("open PostgreSQL");
+            let store = Store::open(&settings(&database)).await.expect("open PostgreSQL");
             store.migrate().await.expect("migrate PostgreSQL");
             store.close().await;
         })
         .await;
-        let settings = settings(database);
+        let settings = settings(&database);
         let store = Store::open(&settings).await.expect("open PostgreSQL");
         Self { store, settings, _folder: None }
     }
@@ -77,12 +77,9 @@ impl Given {
     }
 }
 
-fn settings(database: postgres::Database) -> StoreSettings {
+fn settings(database: &postgres::Database) -> StoreSettings {
     StoreSettings::Postgres(PostgresSettings {
-        host: database.socket.display().to_string(),
-        port: 5432,
-        database: database.name,
-        user: "palisade".to_owned(),
+        url: database.url(),
         password: None,
         ca_file: None,
         max_connections: 8,

@@ -17,6 +17,14 @@ use std::{
 
 use tokio::sync::OnceCell;
 
+impl Database {
+    /// Where it is, as settings take it.
+    pub(crate) fn url(&self) -> String {
+        let socket = self.socket.display().to_string().replace('/', "%2F");
+        format!("postgresql://palisade@{socket}:5432/{}", self.name)
+    }
+}
+
 /// Runs as a user that may run PostgreSQL. The sort order of the server is a
 /// linguistic one, so that a column without `COLLATE "C"` shows.
 /// The end of standard input is the end of the test process.

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Failure, ListQuery,
+        Failure, ListQuery, Tx,
         audit::{self, AuditFilter, AuditRow, Checkpoint},
         idempotency::{self, Remembered},
         installation, invalidation,
@@ -55,6 +55,27 @@ on_both! {
         audit::seal(&mut tx, records[0].id, 1, [1; 32]).await.unwrap();
         let refused = audit::seal(&mut tx, records[1].id, 1, [2; 32]).await.unwrap_err();
         assert_eq!(refused.failure(), Failure::Duplicate);
+    }
+
+    async fn forged_records_are_set_aside_and_stay_in_sight(given: Given) {
+        let tenant = new_id!(TenantId);
+        let records = [1, 2, 3].map(|seconds| sample::record(tenant, "cluster.get", seconds));
+        given.commit(async |tx| {
+            for record in &records {
+                audit::insert(tx, record).await?;
+            }
+            audit::seal(tx, records[0].id, 1, [1; 32]).await?;
+            for record in &records {
+                audit::quarantine(tx, record.id).await?;
+            }
+            let aside = audit::quarantined(tx, tenant, 10).await?;
+            let aside: Vec<_> = aside.iter().map(|row| (row.position, row.id)).collect();
+            assert_eq!(aside, [(Some(-2), records[2].id), (Some(-1), records[1].id)]);
+            assert_eq!(audit::backlog(tx).await?, (0, None));
+            let chain = audit::chain_from(tx, tenant, 1, 10).await?;
+            assert_eq!(chain.len(), 1, "a record that has its place keeps it");
+            Ok(())
+        }).await;
     }
 
     async fn records_wait_in_the_order_in_which_they_happened(given: Given) {
@@ -177,6 +198,7 @@ on_both! {
 
     async fn there_is_one_installation_and_its_set_up_ends_once(given: Given) {
         given.commit(async |tx| {
+            assert!(installation::is_there(tx).await?);
             assert!(installation::find(tx).await?.is_none());
             assert!(installation::sealed_keystore(tx).await?.is_none());
             assert!(!installation::set_setup_code(tx, [1; 32]).await?);
@@ -201,15 +223,19 @@ on_both! {
         assert_eq!(second.unwrap_err().failure(), Failure::Duplicate);
     }
 
-    async fn outdated_subjects_are_announced_once_each(given: Given) {
+    async fn news_is_read_since_a_moment_and_then_forgotten(given: Given) {
         given.commit(async |tx| {
             for (subject, seconds) in [("a", 10), ("b", 20), ("b", 30)] {
                 invalidation::insert(tx, new_id!(AuditId), subject, at(seconds)).await?;
             }
-            let mut since = invalidation::since(tx, at(10)).await?;
-            since.sort();
-            assert_eq!(since, ["a", "b"]);
-            assert_eq!(invalidation::since(tx, at(21)).await?, ["b"]);
+            let subjects = async |tx: &mut Tx, since| {
+                let news = invalidation::since(tx, since).await.unwrap();
+                let mut subjects: Vec<_> = news.into_iter().map(|news| news.subject).collect();
+                subjects.sort();
+                subjects
+            };
+            assert_eq!(subjects(tx, at(10)).await, ["a", "b", "b"]);
+            assert_eq!(subjects(tx, at(21)).await, ["b"]);
             assert_eq!(invalidation::prune(tx, at(30)).await?, 2);
             Ok(())
         }).await;

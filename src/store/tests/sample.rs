@@ -166,6 +166,7 @@ pub(super) fn record(tenant: TenantId, action: &str, seconds: i64) -> AuditRow {
         detail: "{}".to_owned(),
         request_id: "request".to_owned(),
         address: None,
+        mac: vec![3; 32],
         position: None,
         link: None,
     }

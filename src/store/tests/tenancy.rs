@@ -35,6 +35,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("api_keys::find_for_login", "authentication learns the tenant from the key"),
     ("audit::backlog", "the chain's worker serves all tenants"),
     ("audit::last_checkpoints", "the chain's worker serves all tenants"),
+    ("audit::quarantine", "the chain's worker serves all tenants"),
     ("audit::seal", "the chain's worker serves all tenants"),
     ("audit::unsealed", "the chain's worker serves all tenants"),
     ("audit::insert", "a record refers to nothing"),
@@ -50,6 +51,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("installation::create", "there is one installation"),
     ("installation::find", "there is one installation"),
     ("installation::finish_setup", "there is one installation"),
+    ("installation::is_there", "there is one installation"),
     ("installation::sealed_keystore", "there is one installation"),
     ("installation::set_setup_code", "there is one installation"),
     ("installation::store_keystore", "there is one installation"),
@@ -314,6 +316,7 @@ async fn nothing_in_records(given: &Given, stranger: TenantId, theirs: &World) -
         audit::checkpoints_from(stranger, 0, 10);
         audit::find(stranger, &reach, theirs.record);
         audit::last_checkpoint(stranger);
+        audit::quarantined(stranger, 10);
         audit::list(stranger, &reach, &filter, &ListQuery::default());
         idempotency::find(stranger, "caller", "key");
         idempotency::forget_tenant(stranger);
