@@ -10,6 +10,7 @@ pub(super) fn start(app: &App, sealer: Sealer) {
     seal(app, sealer);
     follow(app);
     prune(app);
+    sort_samples(app);
 }
 
 /// Joins audit records to their chains, at most half a second behind.
@@ -64,6 +65,18 @@ fn prune(app: &App) {
             if let Err(error) = prune_once(&ledger).await {
                 tracing::warn!(error = %error.chain(), "expired rows cannot be removed; trying again in ten minutes");
             }
+        }
+    });
+}
+
+/// Keeps the samples of histograms from piling up when nobody scrapes them.
+fn sort_samples(app: &App) {
+    let Some(metrics) = app.metrics().cloned() else { return };
+    let stopping = app.stopping().clone();
+    app.tasks().spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(5));
+        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            metrics.upkeep();
         }
     });
 }
