@@ -21,6 +21,7 @@ use crate::{
     identity::{Login, Policies, Sessions, Setup, Users},
     observability::{MetricsHandle, Readiness},
     tenants::{Projects, Tenants},
+    trail::Trail,
 };
 
 pub use start::{Parts, StartError};
@@ -44,6 +45,7 @@ pub(crate) struct Services {
     policies: Policies,
     tenants: Tenants,
     projects: Projects,
+    trail: Trail,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -79,6 +81,8 @@ parts! {
     tenants: Tenants;
     /// Projects.
     projects: Projects;
+    /// The audit trail.
+    trail: Trail;
     /// Every background task; the server waits for them when it stops.
     tasks: TaskTracker;
     /// Cancelled when the server stops.

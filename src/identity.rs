@@ -16,6 +16,8 @@ pub mod tokens;
 mod block_list;
 mod caller;
 mod login;
+mod names;
+mod newcomers;
 mod policies;
 mod rights;
 mod sessions;
@@ -24,6 +26,8 @@ mod users;
 
 pub use caller::Caller;
 pub use login::{Door, Login, LoginOutcome};
+pub use names::Names;
+pub use newcomers::{INVITATION_LIFE, Invitation, NewUser, Newcomer, Newcomers, Prepared};
 pub use one_time::{ApiKeySecret, OneTimeSecret, Purpose, SetupCode};
 pub use password::{Hasher, Peppers};
 pub use policies::{Policies, StoredPolicy, stale};

@@ -23,6 +23,7 @@ pub mod audit;
 pub mod certificates;
 pub mod identity;
 pub mod tenants;
+pub mod trail;
 
 pub mod app;
 pub mod ui;

@@ -127,6 +127,15 @@ impl Store {
         self.read().await?.fetch_optional::<i64>("SELECT 1 AS value", ()).await.map(drop)
     }
 
+    /// Empties the write-ahead log of SQLite, so that deleted rows are gone
+    /// from the disk. PostgreSQL looks after its log by itself.
+    pub async fn empty_log(&self) -> Result<()> {
+        match &self.0 {
+            Backend::Lite(lite) => lite.empty_log().await,
+            Backend::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Flushes and closes all connections.
     pub async fn close(&self) {
         match &self.0 {

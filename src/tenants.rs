@@ -7,4 +7,4 @@ mod projects;
 mod service;
 
 pub use projects::{NewProject, ProjectChange, Projects};
-pub use service::Tenants;
+pub use service::{AddedAdmin, CreatedTenant, NewTenant, TenantChange, Tenants};

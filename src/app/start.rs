@@ -13,8 +13,8 @@ use crate::{
     config::{Config, Database},
     error::{Error, Kind, Result},
     identity::{
-        AccessTokens, Hasher, Login, Peppers, Policies, SessionLimits, Sessions, Setup, Throttle,
-        TokenKeys, Users,
+        AccessTokens, Hasher, Login, Newcomers, Peppers, Policies, SessionLimits, Sessions, Setup,
+        Throttle, TokenKeys, Users,
     },
     keystore::Keystore,
     observability::{MetricsHandle, Readiness},
@@ -22,6 +22,7 @@ use crate::{
     secret::Secret,
     store::{PostgresSettings, Store, StoreSettings},
     tenants::{Projects, Tenants},
+    trail::Trail,
     vault::Vault,
 };
 
@@ -79,13 +80,16 @@ impl App {
         };
         let sessions = Arc::new(Sessions::new(ledger.clone(), tokens, limits));
         let throttle = || Throttle::new(Arc::clone(&clock));
+        let heads = config.storage.data_dir.join("audit-heads");
+        let newcomers = Newcomers::new(ledger.clone(), hasher.clone());
         let services = Services {
             login: Login::new(ledger.clone(), Arc::clone(&sessions), hasher.clone(), throttle()),
             setup: Setup::new(ledger.clone(), Arc::clone(&sessions), hasher, throttle()),
             users: Users::new(ledger.clone()),
             policies: Policies::new(ledger.clone()),
-            tenants: Tenants::new(ledger.clone()),
+            tenants: Tenants::new(ledger.clone(), newcomers),
             projects: Projects::new(ledger.clone()),
+            trail: Trail::new(ledger.clone(), heads.clone()),
             sessions,
             certificates,
             readiness,
@@ -95,7 +99,6 @@ impl App {
             stopping: CancellationToken::new(),
             config,
         };
-        let heads = services.config.storage.data_dir.join("audit-heads");
         let sealer = Sealer::new(store, vault, clock, heads);
         let app = Self(Arc::new(services));
         tasks::start(&app, sealer);

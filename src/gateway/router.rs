@@ -21,7 +21,9 @@ pub(super) fn described() -> OpenApiRouter<App> {
         .merge(routes::context::routes())
         .merge(routes::setup::routes())
         .merge(routes::auth::routes())
+        .merge(routes::tenants::routes())
         .merge(routes::projects::routes())
+        .merge(routes::audit::routes())
 }
 
 /// The whole gateway as a service.

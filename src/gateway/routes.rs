@@ -1,10 +1,12 @@
 //! One file per resource: its views, its handlers and `routes()`.
 
+pub(super) mod audit;
 pub(super) mod auth;
 pub(super) mod context;
 pub(super) mod health;
 pub(super) mod projects;
 pub(super) mod setup;
+pub(super) mod tenants;
 pub(super) mod ui;
 
 use serde::Serialize;

@@ -112,7 +112,7 @@ pub(super) fn check_new_password(
     email: &Email,
     name: &str,
     tenant: &str,
-    field: &'static str,
+    field: &str,
 ) -> Result<()> {
     let violations = policy.check(password, &Context { email, name, tenant });
     if violations.is_empty() {

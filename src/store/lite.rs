@@ -113,12 +113,18 @@ impl Lite {
         Ok(Tx::lite_write(WriteTurn { writer, flush: Arc::clone(&self.flush) }))
     }
 
-    pub(super) async fn close(&self) {
-        self.readers.close().await;
+    /// Moves the log into the database file and cuts it to nothing. A reader
+    /// in the middle of a statement makes SQLite leave the log for later.
+    pub(super) async fn empty_log(&self) -> Result<()> {
         let mut writer = self.writer.lock().await;
         writer.finish_group().await;
+        writer.run("PRAGMA wal_checkpoint(TRUNCATE)").await
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
         // Fails only when another process holds the file; the log stays valid then.
-        let _ = writer.run("PRAGMA wal_checkpoint(TRUNCATE)").await;
+        let _ = self.empty_log().await;
     }
 }
 

@@ -54,7 +54,7 @@ impl Given {
     }
 
     async fn postgres() -> Self {
-        let database = postgres::migrated(|database| async {
+        let database = postgres::migrated(|database| async move {
             let store = Store::open(&settings(&database)).await.expect("open PostgreSQL");
             store.migrate().await.expect("migrate PostgreSQL");
             store.close().await;

@@ -1,0 +1,108 @@
+//! What every answer has, and what no request may do.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::app::TestApp;
+
+const HEADERS: [&str; 7] = [
+    "strict-transport-security",
+    "x-content-type-options",
+    "x-frame-options",
+    "referrer-policy",
+    "content-security-policy",
+    "cache-control",
+    "x-request-id",
+];
+
+#[tokio::test]
+async fn security_headers_are_on_every_answer_errors_included() {
+    let t = TestApp::start().await;
+    let client = t.anonymous();
+    for path in
+        ["/healthz", "/readyz", "/v1/context", "/v1/projects", "/v1/nowhere", "/openapi.json"]
+    {
+        let reply = client.get(path).await;
+        for header in HEADERS {
+            assert!(reply.headers.contains_key(header), "{header} is missing on {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_and_a_wrong_method_are_problem_documents() {
+    let t = TestApp::start().await;
+    let client = t.anonymous();
+    client.get("/v1/nowhere").await.assert_problem(404, "not-found");
+    let reply = client.send(client.request(Method::DELETE, "/v1/context")).await;
+    reply.assert_problem(405, "wrong-method");
+    assert!(reply.headers.contains_key("allow"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_too_deep_or_no_json_is_refused() {
+    let t = TestApp::start().await;
+    let client = t.anonymous();
+    let post = |body: String| {
+        let request = client.request(Method::POST, "/v1/setup/check");
+        client.send(request.header("content-type", "application/json").body(body))
+    };
+    post(format!("{{\"code\":\"{}\"}}", "x".repeat(1_100_000)))
+        .await
+        .assert_problem(413, "too-large");
+    post(format!("{{\"code\":{}1{}}}", "[".repeat(100), "]".repeat(100)))
+        .await
+        .assert_problem(400, "too-deep");
+    post("{".to_owned()).await.assert_problem(400, "malformed");
+    post("{} {}".to_owned()).await.assert_status(400);
+    let request = client.request(Method::POST, "/v1/setup/check").body("code=1");
+    client.send(request).await.assert_problem(400, "not-json");
+}
+
+#[tokio::test]
+async fn one_address_cannot_send_without_end() {
+    let t = TestApp::start_with(&[
+        ("limits.per_address_per_second", "5"),
+        ("limits.per_address_burst", "20"),
+    ])
+    .await;
+    let client = t.anonymous();
+    let mut limited = None;
+    for _ in 0..60 {
+        let reply = client.get("/healthz").await;
+        if reply.status == 429 {
+            limited = Some(reply);
+            break;
+        }
+    }
+    let limited = limited.expect("a limit");
+    limited.assert_problem(429, "rate-limited");
+    assert!(limited.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn readiness_names_every_part() {
+    let t = TestApp::start().await;
+    let reply = crate::app::eventually(std::time::Duration::from_secs(5), || async {
+        let reply = t.anonymous().get("/readyz").await;
+        (reply.status == 200).then_some(reply)
+    })
+    .await;
+    let names: Vec<_> = reply.json["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .map(|check| check["name"].clone())
+        .collect();
+    for name in ["store", "audit"] {
+        assert!(names.contains(&json!(name)), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_for_those_who_may_look_at_the_platform() {
+    let t = TestApp::start().await;
+    t.anonymous().get("/metrics").await.assert_problem(401, "session-ended");
+    let system = t.set_up().await;
+    system.get("/metrics").await.assert_status(200);
+}

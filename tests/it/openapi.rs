@@ -1,0 +1,16 @@
+//! The OpenAPI document in the tree is the one that the program serves.
+
+#[test]
+fn the_snapshot_of_the_openapi_document_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/openapi.json");
+    let current = palisade::gateway::document() + "\n";
+    if std::env::var_os("PALISADE_UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(path, &current).expect("the snapshot is written");
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        kept == current,
+        "tests/it/openapi.json is not current: run the tests with PALISADE_UPDATE_SNAPSHOTS=1 \
+         and read the difference as a user of the API would"
+    );
+}
