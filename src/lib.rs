@@ -21,6 +21,7 @@ pub mod vault;
 pub mod audit;
 
 pub mod certificates;
+pub mod clusters;
 pub mod identity;
 pub mod tenants;
 pub mod trail;

@@ -12,7 +12,8 @@ use data_encoding::HEXLOWER;
 
 use crate::secret::Secret;
 
-use super::settings::NAMESPACE;
+/// The namespace that the manifest creates and the agent lives in.
+pub const NAMESPACE: &str = "palisade-system";
 
 const TEMPLATE: &str = include_str!("manifest.yaml");
 
