@@ -7,13 +7,18 @@
 //!
 //! Management starts at [`Bus::start`].
 
+pub mod agent;
 pub mod claims;
 pub mod control;
+pub mod dial;
+mod forwarder;
+mod head;
 pub mod keys;
 pub mod message;
 pub mod server;
 mod subject;
 pub mod trust;
+pub mod tunnel;
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +64,8 @@ pub struct BusStatus {
     pub broker: BrokerState,
     /// How often the broker was started again since our start.
     pub restarts: u64,
+    /// How many clusters have their agent connected.
+    pub agents: usize,
     /// What became of agents' messages.
     pub inbound: InboundTotals,
 }
@@ -100,7 +107,7 @@ impl Bus {
             Arc::clone(&clock),
             random,
         );
-        let (control, receiver) = connected.await?;
+        let (control, receiver) = Box::pin(connected).await?;
         Ok((Self { trust, clock, control, supervisor }, receiver))
     }
 
@@ -172,6 +179,7 @@ impl Bus {
             connected: *self.control.connected().borrow(),
             broker,
             restarts,
+            agents: *self.control.agents().borrow(),
             inbound: self.control.totals(),
         }
     }
@@ -179,6 +187,17 @@ impl Bus {
     /// Whether messages of agents reach us, to be watched.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.control.connected()
+    }
+
+    /// How many clusters have their agent connected, to be watched.
+    pub fn agents(&self) -> watch::Receiver<usize> {
+        self.control.agents()
+    }
+
+    /// Whether the agent of a cluster is connected. It may still be stuck:
+    /// only heartbeats say that it works.
+    pub fn is_connected(&self, cluster: ClusterId) -> bool {
+        self.control.is_connected(cluster)
     }
 
     /// Where the gateway's tunnel finds the broker.

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod inbound;
+mod presence;
 mod requests;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -36,6 +37,7 @@ use crate::{
 };
 use accounts::Accounts;
 use inbound::{InboundCounts, Pump};
+use presence::Presence;
 use requests::Requests;
 
 /// Messages that one subscription may hold before the client drops some. The
@@ -52,6 +54,7 @@ pub struct Control {
     accounts: Arc<Accounts>,
     requests: Requests,
     counts: Arc<InboundCounts>,
+    presence: Presence,
     connected: watch::Receiver<bool>,
     stop: CancellationToken,
     first: Reconciled,
@@ -70,6 +73,8 @@ impl Control {
     ) -> Result<(Self, mpsc::Receiver<Inbound>)> {
         let stop = CancellationToken::new();
         let (system, system_up) = connect(websocket, Role::System, &trust, &clock).await?;
+        let presence = Presence::new();
+        tokio::spawn(presence.clone().follow(system.clone(), system_up.clone(), stop.clone()));
         let accounts =
             Arc::new(Accounts::new(system, Arc::clone(&trust), Arc::clone(&clock), wanted));
         let first = accounts.reconcile().await?;
@@ -85,7 +90,10 @@ impl Control {
         let ctl = subscribe(subject::CTL).await.map_err(Error::internal)?;
         client.flush().await.map_err(Error::internal)?;
         tokio::spawn(receive(pump, requests.clone(), up, ctl, stop.clone()));
-        Ok((Self { client, accounts, requests, counts, connected, stop, first }, receiver))
+        Ok((
+            Self { client, accounts, requests, counts, presence, connected, stop, first },
+            receiver,
+        ))
     }
 
     /// What had to be done to the broker's accounts when we connected.
@@ -133,6 +141,16 @@ impl Control {
     /// Whether agents' messages reach us now.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
+    }
+
+    /// How many clusters have their agent connected.
+    pub fn agents(&self) -> watch::Receiver<usize> {
+        self.presence.count()
+    }
+
+    /// Whether the agent of a cluster is connected.
+    pub fn is_connected(&self, cluster: ClusterId) -> bool {
+        self.presence.is_connected(cluster)
     }
 
     /// What became of agents' messages so far.
@@ -188,7 +206,7 @@ async fn connect(
             Ok(auth)
         }
     });
-    let client = options
+    let connecting = options
         .name(format!("palisade {role:?}"))
         .max_reconnects(None)
         .ignore_discovered_servers()
@@ -209,11 +227,10 @@ async fn connect(
             }
             std::future::ready(())
         })
-        .connect(format!("ws://{websocket}"))
-        .await
-        .map_err(|error| {
-            Error::unavailable("The message broker does not let us in.").caused_by(error)
-        })?;
+        .connect(format!("ws://{websocket}"));
+    let client = Box::pin(connecting).await.map_err(|error| {
+        Error::unavailable("The message broker does not let us in.").caused_by(error)
+    })?;
     Ok((client, up))
 }
 

@@ -24,13 +24,11 @@ pub(super) const HEARTBEAT: &str = "heartbeat";
 pub(super) const REPORT: &str = "report";
 
 /// `up.<cluster>.heartbeat`, as the agent writes it.
-#[cfg_attr(not(test), expect(dead_code, reason = "the agent's side is next"))]
 pub(super) fn heartbeat(cluster: ClusterId) -> String {
     format!("{UP}.{cluster}.{HEARTBEAT}")
 }
 
 /// `ctl.<cluster>.report`, as the agent writes it.
-#[cfg_attr(not(test), expect(dead_code, reason = "the agent's side is next"))]
 pub(super) fn report(cluster: ClusterId) -> String {
     format!("{CTL}.{cluster}.{REPORT}")
 }

@@ -2,7 +2,11 @@
 
 mod accounts;
 mod flow;
+mod gateway;
 mod isolation;
+mod link;
+mod presence;
+mod proxies;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

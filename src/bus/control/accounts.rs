@@ -153,15 +153,20 @@ impl Accounts {
     }
 
     async fn request(&self, subject: String, payload: &str) -> Result<bytes::Bytes> {
-        let request =
-            async_nats::Request::new().payload(payload.to_owned().into()).timeout(Some(PATIENCE));
-        match self.system.send_request(subject, request).await {
-            Ok(message) => Ok(message.payload),
-            Err(error) => Err(Error::unavailable(
-                "The message broker does not answer; agents stay connected, and this is repeated when it is back.",
-            )
-            .caused_by(error)),
-        }
+        ask(&self.system, subject, payload).await
+    }
+}
+
+/// Asks the broker itself; unavailable when it does not answer.
+pub(super) async fn ask(system: &Client, subject: String, payload: &str) -> Result<bytes::Bytes> {
+    let request =
+        async_nats::Request::new().payload(payload.to_owned().into()).timeout(Some(PATIENCE));
+    match system.send_request(subject, request).await {
+        Ok(message) => Ok(message.payload),
+        Err(error) => Err(Error::unavailable(
+            "The message broker does not answer; agents stay connected, and this is repeated when it is back.",
+        )
+        .caused_by(error)),
     }
 }
 
