@@ -51,6 +51,7 @@ mod tests;
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -65,7 +66,13 @@ pub use self::{
     signer::{AuditSigner, verify},
     tenant::{Place, TenantKey, Wrapped},
 };
-use self::{directory::Directory, format::SealSlot, lifecycle::Fixed, state::State, tenant::Root};
+use self::{
+    directory::Directory,
+    format::{SealSlot, SealedFile},
+    lifecycle::Fixed,
+    state::State,
+    tenant::Root,
+};
 use crate::{
     clock::{Random, Timestamp},
     error::{Error, Kind, Result},
@@ -110,6 +117,21 @@ impl Status {
     }
 }
 
+/// What a sealed copy says of itself. Nothing proves it before the copy is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedInfo {
+    /// The installation.
+    pub installation: InstallationId,
+    /// Counts the changes: of two copies the one with more is the newer.
+    pub generation: u64,
+    /// How it is sealed.
+    pub seal: SealKind,
+    /// The number of the recovery kit that opens it.
+    pub kit_number: String,
+    /// When that kit was made.
+    pub kit_created_at: Timestamp,
+}
+
 /// How a keystore is sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealKind {
@@ -117,6 +139,15 @@ pub enum SealKind {
     Unattended,
     /// By a passphrase.
     Passphrase,
+}
+
+impl SealKind {
+    fn of(file: &SealedFile) -> Self {
+        match file.seal {
+            SealSlot::Unattended { .. } => Self::Unattended,
+            SealSlot::Passphrase { .. } => Self::Passphrase,
+        }
+    }
 }
 
 /// One key that rotates.
@@ -175,10 +206,7 @@ impl Keystore {
             installation: state.file.installation,
             created_at: state.file.created_at,
             generation: state.file.generation,
-            seal: match state.file.seal {
-                SealSlot::Unattended { .. } => SealKind::Unattended,
-                SealSlot::Passphrase { .. } => SealKind::Passphrase,
-            },
+            seal: SealKind::of(&state.file),
             roots: roots.collect(),
             jwt: jwt.collect(),
             kit_number: state.file.recovery.number.clone(),
@@ -226,6 +254,21 @@ impl Keystore {
     /// each change; only the seal of this moment or the newest kit opens it.
     pub fn export_sealed(&self) -> Vec<u8> {
         self.live.load().bytes.to_vec()
+    }
+
+    /// Reads what a sealed copy says of itself, e.g. to ask for the right kit.
+    ///
+    /// `Internal` (`keystore-damaged`), `Conflict` (`keystore-newer`).
+    pub fn inspect(sealed_copy: &[u8]) -> Result<SealedInfo> {
+        let file = SealedFile::from_bytes(sealed_copy)
+            .map_err(|fault| fault.at(Path::new("the sealed copy")))?;
+        Ok(SealedInfo {
+            installation: file.installation,
+            generation: file.generation,
+            seal: SealKind::of(&file),
+            kit_number: file.recovery.number,
+            kit_created_at: file.recovery.created_at,
+        })
     }
 
     /// Draws a key for a tenant, in its plain form and wrapped for the store.

@@ -41,8 +41,10 @@ pub(super) enum Fault {
     KitTyping(String),
     /// The code is well-formed and that of another kit.
     KitWrong { given: String, wanted: String, made: String },
-    /// Opened with a kit, so the seal is not known.
+    /// Opened with a kit, or sealed anew by another process.
     SealUnknown,
+    /// The new seal is in force, but the files of the old one could not be cleared away.
+    SealUnsettled(Box<Fault>),
     /// The bytes are not what we wrote; says what does not fit.
     Damaged(&'static str),
     /// Written by a later release, in a format that this one does not know.
@@ -84,6 +86,7 @@ impl Fault {
             Self::TooManyRotations => error.with_retry_after(super::jwt::VERIFIES_FOR),
             Self::Io { source, .. } => error.caused_by(source),
             Self::Authority(source) => error.caused_by(source),
+            Self::SealUnsettled(inner) => error.caused_by(inner.at(place)),
             _ => error,
         }
     }
@@ -102,6 +105,7 @@ impl Fault {
             Self::KitTyping(_) => (Kind::Invalid, "recovery-code-mistyped"),
             Self::KitWrong { .. } => (Kind::Unauthenticated, "wrong-recovery-kit"),
             Self::SealUnknown => (Kind::Conflict, "seal-unknown"),
+            Self::SealUnsettled(_) => (Kind::Internal, "seal-unsettled"),
             Self::Damaged(_) => (Kind::Internal, "keystore-damaged"),
             Self::Newer(_) => (Kind::Conflict, "keystore-newer"),
             Self::Permissions { .. } | Self::Owner { .. } | Self::NotPlain(_) => {
@@ -147,7 +151,10 @@ impl Fault {
                 format!("The keystore in {place}: cannot {doing} {}: {source}.", path.display())
             }
             Self::SealUnknown => format!(
-                "The keystore in {place} was opened with a recovery kit, so its seal is not at hand. Nothing was changed."
+                "The seal of the keystore in {place} is not at hand: it was opened with a recovery kit, or sealed anew by another process. Nothing was changed."
+            ),
+            Self::SealUnsettled(_) => format!(
+                "The keystore in {place} has its new seal, but the files of the old one could not be put in order."
             ),
             Self::OtherInstallation { found, wanted } => format!(
                 "The keystore in {place} belongs to installation {found}, not to {wanted}. Nothing was changed."
@@ -229,7 +236,10 @@ impl Fault {
                 "Only the newest kit opens a keystore; an older one opens copies of its own time.".to_owned()
             }
             Self::SealUnknown => {
-                "Give it a new seal first: palisade keys recover".to_owned()
+                "Restart the service, or give the keystore a new seal: palisade keys recover".to_owned()
+            }
+            Self::SealUnsettled(_) => {
+                "The new seal counts from now on. Change it once more when the disk is well, so that the old key is removed.".to_owned()
             }
             Self::Damaged(_) => {
                 "Restore it from the sealed copy in the newest backup: palisade keys recover".to_owned()

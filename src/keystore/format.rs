@@ -35,7 +35,7 @@ pub(super) struct SealedFile {
     pub(super) recovery: RecoverySlot,
     payload: Blob,
     /// SHA-256 of all the rest. It tells damage from a wrong passphrase and
-    /// protects nothing: what must not be changed is bound into the payload.
+    /// protects nothing: all other fields are bound into the payload.
     checksum: Blob,
 }
 
@@ -126,9 +126,7 @@ impl SealedFile {
         crypto::seal(&mut sealed, data_key, &self.bound(), payload, random);
         self.payload = Blob(sealed);
         self.checksum = Blob(self.sum());
-        let mut bytes = to_json(self);
-        bytes.push(b'\n');
-        bytes
+        self.to_bytes()
     }
 
     /// Opens the payload; `None` unless the data key and every bound field match.
@@ -136,24 +134,46 @@ impl SealedFile {
         crypto::open(data_key, &self.bound(), &self.payload.0)
     }
 
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a plain structure is JSON");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Everything beside the payload, so that nothing of it can be changed
+    /// unnoticed. Bytes and not JSON: a new release may write numbers, times
+    /// or white space in another way and must still open this.
     fn bound(&self) -> Vec<u8> {
+        let seal = match &self.seal {
+            SealSlot::Unattended { wrapped } => crypto::encode(&[b"unattended", &wrapped.0]),
+            SealSlot::Passphrase { stretch, wrapped } => crypto::encode(&[
+                b"passphrase",
+                &wrapped.0,
+                &stretch.salt.0,
+                &stretch.memory_kib.to_be_bytes(),
+                &stretch.passes.to_be_bytes(),
+                &stretch.lanes.to_be_bytes(),
+            ]),
+        };
+        let recovery = crypto::encode(&[
+            self.recovery.number.as_bytes(),
+            &self.recovery.created_at.as_micros().to_be_bytes(),
+            &self.recovery.wrapped.0,
+        ]);
         crypto::encode(&[
             b"palisade/keystore/payload",
             &self.version.to_be_bytes(),
             self.installation.as_bytes(),
             &self.created_at.as_micros().to_be_bytes(),
             &self.generation.to_be_bytes(),
+            &seal,
+            &recovery,
         ])
     }
 
     fn sum(&self) -> Vec<u8> {
-        let bare = Self { checksum: Blob::default(), ..self.clone() };
-        crypto::plain_digest(&to_json(&bare)).to_vec()
+        crypto::plain_digest(&crypto::encode(&[&self.bound(), &self.payload.0])).to_vec()
     }
-}
-
-fn to_json(file: &SealedFile) -> Vec<u8> {
-    serde_json::to_vec_pretty(file).expect("a plain structure is JSON")
 }
 
 /// The data key as it lies in a slot.
@@ -199,6 +219,6 @@ impl SealedFile {
     pub(super) fn with_fitting_checksum(json: &str) -> Vec<u8> {
         let mut file: Self = serde_json::from_str(json).expect("the form of a keystore");
         file.checksum = Blob(file.sum());
-        to_json(&file)
+        file.to_bytes()
     }
 }

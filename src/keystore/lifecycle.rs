@@ -169,7 +169,8 @@ impl Keystore {
         if let Some(found) = &replaced {
             directory.write(&format!("{KEYSTORE}.before-recovery"), found.expose())?;
         }
-        let state = reseal(&directory, &state, seal, random)?;
+        let (state, settled) = reseal(&directory, &state, seal, random)?;
+        settled?;
         drop(lock);
         Self::opened(directory, state)
     }
@@ -187,13 +188,16 @@ impl Keystore {
     /// recovery kit stays valid. After a leak of the old seal, make a new
     /// recovery kit as well: that also replaces the key which both lead to.
     ///
-    /// Errors as [`Keystore::rotate_jwt`], and `Invalid` for a short passphrase.
+    /// Errors as [`Keystore::rotate_jwt`], `Invalid` for a short passphrase, and
+    /// `Internal` (`seal-unsettled`) when the new seal is in force but the old
+    /// key could not be removed.
     pub fn change_seal(&self, seal: SealMode, random: &dyn Random) -> Result<()> {
-        self.change(|directory, base| {
+        let settled = self.change(|directory, base| {
             seal::heal(directory, &base.file)?;
-            let next = reseal(directory, base, seal, random)?;
-            Ok(((), Some(next)))
-        })
+            let (next, settled) = reseal(directory, base, seal, random)?;
+            Ok((settled, Some(next)))
+        })?;
+        settled.map_err(|fault| fault.at(self.directory.path()))
     }
 
     /// Makes another recovery kit. From now on the old one opens only copies
@@ -201,7 +205,7 @@ impl Keystore {
     /// make another one then.
     ///
     /// Errors as [`Keystore::rotate_jwt`], and `Conflict` (`seal-unknown`) when
-    /// the keystore was opened with a kit and has no new seal yet.
+    /// the keystore was opened with a kit, or sealed anew by another process.
     pub fn new_recovery_kit(&self, clock: &dyn Clock, random: &dyn Random) -> Result<RecoveryKit> {
         let kit = RecoveryKit::new(self.fixed.installation, clock, random);
         self.change(|directory, base| {
@@ -244,18 +248,18 @@ impl Keystore {
     }
 }
 
-/// Gives a state a new seal, on disk.
+/// Gives a state a new seal, on disk. The second value is what came of
+/// clearing away the old seal: the new one is in force either way.
 fn reseal(
     directory: &Directory,
     state: &State,
     seal: SealMode,
     random: &dyn Random,
-) -> Result<State, Fault> {
+) -> Result<(State, Result<(), Fault>), Fault> {
     let seal = NewSeal::prepare(directory, seal, random)?;
     let next = state.with_seal(&seal, random);
     let next = next.save(directory, state.secrets.clone(), random)?;
-    seal.settle(directory)?;
-    Ok(next)
+    Ok((next, seal.settle(directory)))
 }
 
 /// A copy may replace a damaged keystore, or an older one of the same installation.

@@ -10,6 +10,7 @@
 use std::path::PathBuf;
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use unicode_normalization::UnicodeNormalization;
 
 use super::{
     crypto::{self, Key},
@@ -138,6 +139,10 @@ impl NewSeal {
     /// Once the keystore is sealed with it: gives the key its final name, or
     /// removes the keys of earlier seals.
     pub(super) fn settle(&self, directory: &Directory) -> Result<(), Fault> {
+        self.tidy(directory).map_err(|fault| Fault::SealUnsettled(Box::new(fault)))
+    }
+
+    fn tidy(&self, directory: &Directory) -> Result<(), Fault> {
         if self.in_directory {
             return directory.rename(NEXT_SEAL_KEY, SEAL_KEY);
         }
@@ -257,6 +262,9 @@ fn derive(stretch: &Stretch, passphrase: &Secret<String>) -> Result<Key, Fault> 
     }
     let params = Params::new(stretch.memory_kib, stretch.passes, stretch.lanes, Some(32));
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(|_| damaged())?);
+    // The console of the VM and a terminal may send the same letters as other
+    // code points.
+    let passphrase: Secret<String> = Secret::new(passphrase.expose().nfkc().collect());
     let mut key = zeroize::Zeroizing::new([0; 32]);
     argon2
         .hash_password_into(passphrase.expose().as_bytes(), &stretch.salt.0, &mut *key)
@@ -280,6 +288,18 @@ mod tests {
         assert_eq!(key.expose(), again.expose());
         let salted = Stretch::new(COST, &SystemRandom);
         assert_ne!(derive(&salted, &passphrase).expect("derived").expose(), key.expose());
+    }
+
+    #[test]
+    fn a_passphrase_counts_the_same_however_its_letters_are_encoded() {
+        let stretch = Stretch::new(TEST_COST, &SystemRandom);
+        let derived = |typed: &str| {
+            *derive(&stretch, &Secret::new(typed.to_owned())).expect("derived").expose()
+        };
+        assert_eq!(
+            derived("Gr\u{fc}ne Kastanienb\u{e4}ume"),
+            derived("Gru\u{308}ne Kastanienba\u{308}ume")
+        );
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use hkdf::Hkdf;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Sha256, Sha512};
-
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
-use super::fault::Fault;
+use super::{
+    crypto::{self, Key},
+    fault::Fault,
+};
 use crate::secret::Secret;
 
 /// Signs checkpoints of the audit trail. Cheap to clone.
@@ -16,7 +15,7 @@ use crate::secret::Secret;
 pub struct AuditSigner {
     pair: Arc<Ed25519KeyPair>,
     public: [u8; 32],
-    mac_key: Arc<Secret<[u8; 32]>>,
+    record_key: Key,
 }
 
 impl AuditSigner {
@@ -25,24 +24,15 @@ impl AuditSigner {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose()).map_err(damaged)?;
         let mut public = [0; 32];
         public.copy_from_slice(pair.public_key().as_ref());
-        let mut mac_key = [0; 32];
-        Hkdf::<Sha512>::new(None, seed.expose())
-            .expand(b"palisade audit record mac 1", &mut mac_key)
-            .map_err(|_| Fault::Damaged("its audit key is none"))?;
-        Ok(Self { pair: Arc::new(pair), public, mac_key: Arc::new(Secret::new(mac_key)) })
+        let record_key = crypto::subkey(seed.expose(), "audit/records", &[]);
+        Ok(Self { pair: Arc::new(pair), public, record_key })
     }
 
     /// A keyed digest that only this installation can make: HMAC-SHA-256
     /// under a subkey of the signing key. It protects records that no
     /// signature covers yet.
-    ///
-    /// # Panics
-    /// Never: HMAC takes keys of any length.
     pub fn mac(&self, bytes: &[u8]) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.mac_key.expose())
-            .expect("HMAC takes keys of any length");
-        mac.update(bytes);
-        mac.finalize().into_bytes().into()
+        crypto::keyed_digest(&self.record_key, &[bytes])
     }
 
     /// The signature of `bytes`.
@@ -84,5 +74,18 @@ mod tests {
         assert!(!verify(&signer.public_key(), b"Checkpoint", &signature));
         assert!(!verify(&other.public_key(), b"checkpoint", &signature));
         assert!(!verify(&signer.public_key(), b"checkpoint", &signature[..63]));
+    }
+
+    #[test]
+    fn a_keyed_digest_depends_on_the_bytes_and_on_the_installation() {
+        let seed = random_secret(&SystemRandom);
+        let signer = AuditSigner::of(&seed).expect("a seed");
+        let other = AuditSigner::of(&random_secret(&SystemRandom)).expect("a seed");
+        let digest = signer.mac(b"record");
+        assert_eq!(AuditSigner::of(&seed).expect("a seed").mac(b"record"), digest);
+        assert_ne!(signer.mac(b"Record"), digest);
+        assert_ne!(other.mac(b"record"), digest);
+        let shown = format!("{signer:?}");
+        assert!(!shown.contains("record_key"), "{shown}");
     }
 }

@@ -159,6 +159,27 @@ fn a_change_of_the_seal_leaves_the_old_or_the_new_one_valid() {
 }
 
 #[test]
+fn an_old_seal_key_that_cannot_be_removed_is_reported_and_the_new_seal_is_known() {
+    let fixture = Fixture::unattended();
+    let keystore = &fixture.keystore;
+    let by_passphrase = || SealMode::Passphrase(passphrase());
+    // The first death that comes after the keystore was saved.
+    let error = (0..40)
+        .map(|steps| {
+            die_after(&keystore.directory, steps);
+            keystore.change_seal(by_passphrase(), &SystemRandom).map_err(|error| error.code())
+        })
+        .find(|result| *result != Err("keystore-io"))
+        .expect("some step");
+    die_after(&keystore.directory, usize::MAX);
+    assert_eq!(error, Err("seal-unsettled"));
+    Keystore::open(&fixture.dir(), Unlock::Passphrase(passphrase())).expect("opened");
+    keystore.new_recovery_kit(&fixture.clock, &SystemRandom).expect("the new seal is known");
+    keystore.change_seal(by_passphrase(), &SystemRandom).expect("again");
+    assert!(!fixture.dir().join("seal.key").exists());
+}
+
+#[test]
 fn two_deaths_in_a_row_within_changes_of_the_seal_lose_nothing() {
     for first in 0..40 {
         let first_death = || {

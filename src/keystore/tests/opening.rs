@@ -233,13 +233,20 @@ fn a_forged_header_with_a_fitting_checksum_does_not_open() {
     let fixture = Fixture::unattended();
     forge(&fixture, |_| {});
     fixture.open().expect("the forger changes only what the test wants");
-    for (field, value) in [
-        ("generation", serde_json::json!(2)),
-        ("createdAt", serde_json::json!("2026-11-22T05:28:27Z")),
+    let foreign = Fixture::unattended().keystore.export_sealed();
+    let foreign: serde_json::Value = serde_json::from_slice(&foreign).expect("JSON");
+    for (pointer, value) in [
+        ("/generation", serde_json::json!(2)),
+        ("/createdAt", serde_json::json!("2026-11-22T05:28:27Z")),
+        ("/recovery/number", foreign["recovery"]["number"].clone()),
+        ("/recovery/createdAt", serde_json::json!("2026-11-22T05:28:27Z")),
+        // Somebody makes the kit worthless, to be noticed in a disaster only.
+        ("/recovery/wrapped", foreign["recovery"]["wrapped"].clone()),
+        ("/payload", foreign["payload"].clone()),
     ] {
         let fixture = Fixture::unattended();
-        forge(&fixture, |file| file[field] = value);
-        assert_eq!(refused(&fixture.dir(), fixture.open()).1, "keystore-damaged", "{field}");
+        forge(&fixture, |file| *file.pointer_mut(pointer).expect("a field") = value);
+        assert_eq!(refused(&fixture.dir(), fixture.open()).1, "keystore-damaged", "{pointer}");
     }
     let fixture = Fixture::unattended();
     forge(&fixture, |file| file["installation"] = serde_json::json!("0".repeat(32)));
@@ -248,7 +255,7 @@ fn a_forged_header_with_a_fitting_checksum_does_not_open() {
 
 #[test]
 fn a_slot_of_another_kind_or_file_does_not_open() {
-    // The recovery slot in place of the seal's, though the key fits neither way.
+    // The recovery slot in place of the seal's.
     let fixture = Fixture::unattended();
     forge(&fixture, |file| file["seal"]["wrapped"] = file["recovery"]["wrapped"].clone());
     assert_eq!(refused(&fixture.dir(), fixture.open()).1, "seal-key-wrong");

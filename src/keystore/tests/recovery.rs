@@ -63,6 +63,22 @@ fn the_sealed_copy_is_the_file_and_holds_no_plain_secret() {
 }
 
 #[test]
+fn a_sealed_copy_says_which_kit_it_needs() {
+    let fixture = Fixture::sealed_by(SealMode::Passphrase(passphrase()));
+    let info = Keystore::inspect(&fixture.keystore.export_sealed()).expect("read");
+    let wanted = SealedInfo {
+        installation: fixture.keystore.installation_id(),
+        generation: 1,
+        seal: SealKind::Passphrase,
+        kit_number: fixture.kit.number(),
+        kit_created_at: NOW,
+    };
+    assert_eq!(info, wanted);
+    let error = Keystore::inspect(b"{}").expect_err("refused");
+    assert_eq!(error.code(), "keystore-damaged");
+}
+
+#[test]
 fn a_lost_directory_is_rebuilt_from_the_sealed_copy_and_the_kit() {
     let fixture = Fixture::unattended();
     let copy = fixture.keystore.export_sealed();
