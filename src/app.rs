@@ -15,8 +15,10 @@ use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    appliance::{Keys, ServedCertificate},
     audit::Ledger,
     certificates::{CertificateInfo, CertificateStore},
+    clock::Timestamp,
     config::Config,
     identity::{Login, Policies, Sessions, Setup, Users},
     observability::{MetricsHandle, Readiness},
@@ -37,7 +39,9 @@ pub(crate) struct Services {
     ledger: Ledger,
     readiness: Readiness,
     metrics: Option<MetricsHandle>,
-    certificates: Arc<CertificateStore>,
+    served_certificate: ServedCertificate,
+    keys: Keys,
+    started_at: Timestamp,
     sessions: Arc<Sessions>,
     login: Login,
     setup: Setup,
@@ -65,8 +69,10 @@ parts! {
     ledger: Ledger;
     /// What works and what does not.
     readiness: Readiness;
-    /// The server certificate in use.
-    certificates: Arc<CertificateStore>;
+    /// The server certificate.
+    served_certificate: ServedCertificate;
+    /// The installation's keys.
+    keys: Keys;
     /// Login sessions.
     sessions: Sessions;
     /// Logging in.
@@ -95,9 +101,19 @@ impl App {
         self.0.metrics.as_ref()
     }
 
+    /// When this process started.
+    pub fn started_at(&self) -> Timestamp {
+        self.0.started_at
+    }
+
+    /// The certificate that the TLS listener shows.
+    pub fn certificates(&self) -> &Arc<CertificateStore> {
+        self.0.served_certificate.store()
+    }
+
     /// What the server certificate says.
     pub fn certificate(&self) -> CertificateInfo {
-        self.0.certificates.current().info().clone()
+        self.certificates().current().info().clone()
     }
 
     /// Stops the background tasks and closes the store. The gateway has stopped before.

@@ -20,6 +20,7 @@ pub mod vault;
 
 pub mod audit;
 
+pub mod appliance;
 pub mod certificates;
 pub mod clusters;
 pub mod identity;

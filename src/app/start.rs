@@ -7,16 +7,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{App, Services, install, tasks};
 use crate::{
+    appliance::{self, Keys, ServedCertificate},
     audit::{Ledger, Sealer},
-    certificates::{CertificateStore, InternalCa},
+    certificates::InternalCa,
     clock::{Clock, Random},
     config::{Config, Database},
     error::{Error, Kind, Result},
     identity::{
         AccessTokens, Hasher, Login, Newcomers, Peppers, Policies, SessionLimits, Sessions, Setup,
-        Throttle, TokenKeys, Users,
+        Throttle, Users,
     },
-    keystore::Keystore,
     observability::{MetricsHandle, Readiness},
     rbac::Epochs,
     secret::Secret,
@@ -65,15 +65,15 @@ impl App {
         let ca = InternalCa::new(&keystore.ca().certificate_pem, &keystore.ca().key_pem)?;
         let names = config.server.names();
         let parent = Some(&config.server.fqdn).filter(|name| name.address().is_none());
-        let certificate = ca.issue_server(&names, parent, clock.now(), &*random)?;
-        let certificates = Arc::new(CertificateStore::new(certificate));
+        let served_certificate =
+            ServedCertificate::load(ledger.clone(), ca, names, parent.cloned()).await?;
 
         let hasher = Hasher::new(
             Peppers::new(Secret::new(keystore.password_pepper().expose().to_vec()), Vec::new())?,
             Arc::clone(&random),
         );
-        let token_keys = Arc::new(ArcSwap::from_pointee(token_keys(&keystore)?));
-        let tokens = AccessTokens::new(Arc::clone(&clock), token_keys);
+        let token_keys = Arc::new(ArcSwap::from_pointee(appliance::token_keys(&keystore)?));
+        let tokens = AccessTokens::new(Arc::clone(&clock), Arc::clone(&token_keys));
         let limits = SessionLimits {
             longest: config.session.refresh_hours.duration(),
             idle: config.session.idle_minutes.duration(),
@@ -91,7 +91,9 @@ impl App {
             projects: Projects::new(ledger.clone()),
             trail: Trail::new(ledger.clone(), heads.clone()),
             sessions,
-            certificates,
+            served_certificate,
+            keys: Keys::new(ledger.clone(), token_keys),
+            started_at: clock.now(),
             readiness,
             metrics,
             ledger,
@@ -145,16 +147,4 @@ fn store_settings(config: &Config) -> Result<StoreSettings> {
             }))
         }
     }
-}
-
-/// The keys of the keystore in the form that access tokens want.
-pub(super) fn token_keys(keystore: &Keystore) -> Result<TokenKeys> {
-    let keys = keystore.jwt_keys();
-    let earlier: Vec<_> = keys
-        .previous
-        .iter()
-        .map(|old| (old.key.kid.as_str(), &old.key.secret.expose()[..], old.verifies_until))
-        .collect();
-    let current = (keys.current.kid.as_str(), &keys.current.secret.expose()[..]);
-    TokenKeys::new(current, &earlier).map_err(Error::internal)
 }

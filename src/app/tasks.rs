@@ -11,6 +11,7 @@ pub(super) fn start(app: &App, sealer: Sealer) {
     follow(app);
     prune(app);
     sort_samples(app);
+    look_after_certificate(app);
 }
 
 /// Joins audit records to their chains, at most half a second behind.
@@ -49,6 +50,25 @@ fn follow(app: &App) {
                 Ok(news) => {
                     seen = news;
                     reporter.good("the database answers")
+                }
+                Err(error) => reporter.bad(error.message().to_owned()),
+            };
+        }
+    });
+}
+
+/// Renews the internal certificate and warns before an imported one ends.
+fn look_after_certificate(app: &App) {
+    let (reporter, app) = (app.readiness().register("certificate"), app.clone());
+    let stopping = app.stopping().clone();
+    app.tasks().clone().spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_hours(1));
+        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            match app.served_certificate().look_after().await {
+                Ok(None) => reporter.good("the server certificate is valid"),
+                Ok(Some(warning)) => {
+                    tracing::warn!("{warning}");
+                    reporter.good(warning)
                 }
                 Err(error) => reporter.bad(error.message().to_owned()),
             };

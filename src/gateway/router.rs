@@ -24,6 +24,8 @@ pub(super) fn described() -> OpenApiRouter<App> {
         .merge(routes::tenants::routes())
         .merge(routes::projects::routes())
         .merge(routes::audit::routes())
+        .merge(routes::settings::routes())
+        .merge(routes::platform::routes())
 }
 
 /// The whole gateway as a service.

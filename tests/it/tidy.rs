@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("vault", &["keystore", "store"]),
     ("audit", &["keystore", "rbac", "store", "vault"]),
     ("certificates", &[]),
+    ("appliance", &["audit", "certificates", "identity", "keystore", "rbac", "store"]),
     ("identity", &["audit", "rbac", "store", "vault"]),
     ("trail", &["audit", "identity", "rbac", "store"]),
     ("tenants", &["audit", "identity", "rbac", "store"]),
@@ -27,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "appliance",
             "audit",
             "bus",
             "certificates",
@@ -48,11 +50,13 @@ const EDGES: &[(&str, &[&str])] = &[
         "gateway",
         &[
             "app",
+            "appliance",
             "audit",
             "bus",
             "certificates",
             "clusters",
             "identity",
+            "keystore",
             "observability",
             "rbac",
             "store",

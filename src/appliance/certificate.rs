@@ -1,0 +1,205 @@
+//! The server certificate: from the internal CA, or imported.
+//!
+//! It is kept in the database, the key sealed, so that a restart (and every
+//! other node) shows the same fingerprint. The internal one renews itself.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    audit::{Event, Ledger},
+    certificates::{
+        CertificateInfo, CertificateStore, InternalCa, ServerCertificate, validate_import,
+    },
+    config::HostName,
+    error::{Error, Result},
+    ids::TenantId,
+    rbac::{
+        Permit,
+        rights::{CertificateGet, CertificateUpdate},
+        system_permit,
+    },
+    secret::Secret,
+    store::{self, Tx, settings::Setting},
+};
+
+/// The name of the setting that keeps the certificate.
+const SETTING: &str = "certificate";
+
+/// Where the served certificate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// Our own CA; clients have to be given it.
+    Internal,
+    /// An administrator's.
+    Imported,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    source: Source,
+    chain: String,
+    anchor: String,
+}
+
+/// The certificate that the gateway serves.
+#[derive(Debug)]
+pub struct ServedCertificate {
+    ledger: Ledger,
+    ca: InternalCa,
+    names: Vec<HostName>,
+    parent: Option<HostName>,
+    store: Arc<CertificateStore>,
+    source: RwLock<Source>,
+}
+
+impl ServedCertificate {
+    /// Takes the kept certificate, or issues and keeps the first one.
+    /// `names` must be covered; names below `parent` are the tenants' own.
+    pub async fn load(
+        ledger: Ledger,
+        ca: InternalCa,
+        names: Vec<HostName>,
+        parent: Option<HostName>,
+    ) -> Result<Self> {
+        let now = ledger.clock().now();
+        let mut change = ledger
+            .begin(
+                system_permit::<CertificateUpdate>(TenantId::SYSTEM, "the appliance starts")
+                    .actor(),
+            )
+            .await?;
+        let kept = read(&ledger, change.tx()).await?;
+        let usable = kept.filter(|(source, certificate, _)| {
+            let covered = names.iter().all(|name| {
+                certificate.info().names.iter().any(|covered| *covered == name.to_string())
+            });
+            // An imported one stays whatever it says: its owner decides.
+            *source == Source::Imported || (covered && !certificate.info().is_due_for_renewal(now))
+        });
+        let (source, certificate) = match usable {
+            Some((source, certificate, _)) => (source, certificate),
+            None => {
+                let issued = ca.issue_server(&names, parent.as_ref(), now, ledger.random())?;
+                keep(&ledger, change.tx(), Source::Internal, &issued).await?;
+                let event = Event::new("certificate.renew");
+                let fingerprint = issued.info().fingerprint.clone();
+                change.commit(event.with("fingerprint", fingerprint)).await?;
+                (Source::Internal, issued)
+            }
+        };
+        let store = Arc::new(CertificateStore::new(certificate));
+        Ok(Self { ledger, ca, names, parent, store, source: RwLock::new(source) })
+    }
+
+    /// For the TLS listener; follows every change.
+    pub fn store(&self) -> &Arc<CertificateStore> {
+        &self.store
+    }
+
+    /// What is served, and whose it is.
+    pub fn get(&self, _permit: &Permit<CertificateGet>) -> (Source, CertificateInfo) {
+        (self.source(), self.store.current().info().clone())
+    }
+
+    fn source(&self) -> Source {
+        *self.source.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The CA certificate that clients need for the served one.
+    pub fn anchor_pem(&self) -> String {
+        self.store.current().anchor_pem().to_owned()
+    }
+
+    /// Serves an administrator's certificate from now on. `Invalid`, with
+    /// everything that is wrong with it.
+    pub async fn import(
+        &self,
+        permit: &Permit<CertificateUpdate>,
+        chain_pem: &str,
+        key_pem: &Secret<String>,
+    ) -> Result<()> {
+        let now = self.ledger.clock().now();
+        let imported = validate_import(chain_pem, key_pem, &self.names, now)?;
+        self.replace(permit, "certificate.import", Source::Imported, imported.certificate).await
+    }
+
+    /// Goes back to a certificate of the internal CA.
+    pub async fn reset(&self, permit: &Permit<CertificateUpdate>) -> Result<()> {
+        let now = self.ledger.clock().now();
+        let issued =
+            self.ca.issue_server(&self.names, self.parent.as_ref(), now, self.ledger.random())?;
+        self.replace(permit, "certificate.reset", Source::Internal, issued).await
+    }
+
+    async fn replace(
+        &self,
+        permit: &Permit<CertificateUpdate>,
+        action: &'static str,
+        source: Source,
+        certificate: ServerCertificate,
+    ) -> Result<()> {
+        let mut change = self.ledger.begin(permit.actor()).await?;
+        keep(&self.ledger, change.tx(), source, &certificate).await?;
+        let fingerprint = certificate.info().fingerprint.clone();
+        change.commit(Event::new(action).with("fingerprint", fingerprint)).await?;
+        self.store.swap(certificate);
+        *self.source.write().unwrap_or_else(PoisonError::into_inner) = source;
+        Ok(())
+    }
+
+    /// Renews the internal certificate when a third of its life is left.
+    /// Answers what an operator should know, if anything.
+    pub async fn look_after(&self) -> Result<Option<String>> {
+        let now = self.ledger.clock().now();
+        let info = self.store.current().info().clone();
+        if self.source() == Source::Internal && info.is_due_for_renewal(now) {
+            let permit = system_permit(TenantId::SYSTEM, "the internal certificate renews itself");
+            self.reset(&permit).await?;
+            return Ok(None);
+        }
+        Ok(info.alarm(now).map(|_| {
+            format!("the server certificate ends in {} days: import a new one", info.days_left(now))
+        }))
+    }
+}
+
+async fn read(ledger: &Ledger, tx: &mut Tx) -> Result<Option<(Source, ServerCertificate, i64)>> {
+    let Some(setting) = store::settings::find(tx, TenantId::SYSTEM, SETTING).await? else {
+        return Ok(None);
+    };
+    let kept: Kept = serde_json::from_str(&setting.value).map_err(Error::internal)?;
+    let sealed = setting.sealed.ok_or_else(|| Error::internal("a certificate without its key"))?;
+    let ring = ledger.vault().ring(tx, TenantId::SYSTEM).await?;
+    let key = Secret::new(ring.open_text("setting", "sealed", SETTING, &sealed)?);
+    let certificate = ServerCertificate::from_parts(&kept.chain, &key, &kept.anchor)?;
+    Ok(Some((kept.source, certificate, setting.version)))
+}
+
+async fn keep(
+    ledger: &Ledger,
+    tx: &mut Tx,
+    source: Source,
+    certificate: &ServerCertificate,
+) -> Result<()> {
+    let kept = Kept {
+        source,
+        chain: certificate.chain_pem().to_owned(),
+        anchor: certificate.anchor_pem().to_owned(),
+    };
+    let ring = ledger.vault().ring(tx, TenantId::SYSTEM).await?;
+    let key = certificate.key_pem().expose().as_bytes();
+    let setting = Setting {
+        value: serde_json::to_string(&kept).map_err(Error::internal)?,
+        sealed: Some(ring.seal("setting", "sealed", SETTING, key)),
+        version: 0,
+    };
+    let found = store::settings::find(tx, TenantId::SYSTEM, SETTING).await?;
+    let version = found.map_or(0, |found| found.version);
+    if store::settings::put(tx, TenantId::SYSTEM, SETTING, &setting, version).await? {
+        return Ok(());
+    }
+    Err(crate::identity::stale())
+}
