@@ -20,7 +20,10 @@ use crate::{
     certificates::{CertificateInfo, CertificateStore},
     clock::Timestamp,
     config::Config,
-    identity::{Login, Policies, Sessions, Setup, Users},
+    identity::{
+        ApiKeys, Assignments, Explain, Login, Passwords, Policies, Roles, Sessions, Setup, Teams,
+        Users,
+    },
     observability::{MetricsHandle, Readiness},
     tenants::{Projects, Tenants},
     trail::Trail,
@@ -46,6 +49,12 @@ pub(crate) struct Services {
     login: Login,
     setup: Setup,
     users: Users,
+    passwords: Passwords,
+    teams: Teams,
+    roles: Roles,
+    assignments: Assignments,
+    explain: Explain,
+    api_keys: ApiKeys,
     policies: Policies,
     tenants: Tenants,
     projects: Projects,
@@ -81,6 +90,18 @@ parts! {
     setup: Setup;
     /// Users.
     users: Users;
+    /// Choosing passwords.
+    passwords: Passwords;
+    /// Teams.
+    teams: Teams;
+    /// Roles.
+    roles: Roles;
+    /// Who has which role.
+    assignments: Assignments;
+    /// Why somebody may do something.
+    explain: Explain;
+    /// API keys.
+    api_keys: ApiKeys;
     /// Password policies.
     policies: Policies;
     /// Tenants.

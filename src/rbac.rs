@@ -17,6 +17,6 @@ mod role;
 pub use actor::{Actor, Principal, RequestMeta};
 pub use decide::{Grant, Grants, Reach, Source, Why};
 pub use epochs::Epochs;
-pub use permission::{Level, Permission, PermissionSet, Right, rights};
+pub use permission::{Level, Permission, PermissionSet, Right, UnknownPermission, rights};
 pub use permit::{Permit, system_permit};
 pub use role::{BUILT_IN, BuiltIn, RoleScope, refuse_unsuitable};

@@ -44,7 +44,7 @@ pub mod tenants;
 pub mod users;
 
 pub use error::{Failure, StoreError};
-pub use page::{Cursor, ListQuery, Page};
+pub use page::{Cursor, Key, ListQuery, Page};
 pub use postgres::PostgresSettings;
 pub use row::{Column, FromRow, Row};
 pub use tx::Tx;

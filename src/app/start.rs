@@ -14,8 +14,8 @@ use crate::{
     config::{Config, Database},
     error::{Error, Kind, Result},
     identity::{
-        AccessTokens, Hasher, Login, Newcomers, Peppers, Policies, SessionLimits, Sessions, Setup,
-        Throttle, Users,
+        AccessTokens, ApiKeys, Assignments, Explain, Hasher, Login, Newcomers, Passwords, Peppers,
+        Policies, Roles, SessionLimits, Sessions, Setup, Teams, Throttle, Users,
     },
     observability::{MetricsHandle, Readiness},
     rbac::Epochs,
@@ -84,8 +84,14 @@ impl App {
         let newcomers = Newcomers::new(ledger.clone(), hasher.clone());
         let services = Services {
             login: Login::new(ledger.clone(), Arc::clone(&sessions), hasher.clone(), throttle()),
-            setup: Setup::new(ledger.clone(), Arc::clone(&sessions), hasher, throttle()),
-            users: Users::new(ledger.clone()),
+            setup: Setup::new(ledger.clone(), Arc::clone(&sessions), hasher.clone(), throttle()),
+            passwords: Passwords::new(ledger.clone(), hasher, throttle()),
+            users: Users::new(ledger.clone(), newcomers.clone()),
+            teams: Teams::new(ledger.clone()),
+            roles: Roles::new(ledger.clone()),
+            assignments: Assignments::new(ledger.clone()),
+            explain: Explain::new(ledger.clone()),
+            api_keys: ApiKeys::new(ledger.clone()),
             policies: Policies::new(ledger.clone()),
             tenants: Tenants::new(ledger.clone(), newcomers),
             projects: Projects::new(ledger.clone()),

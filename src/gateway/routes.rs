@@ -1,15 +1,21 @@
 //! One file per resource: its views, its handlers and `routes()`.
 
+pub(super) mod api_keys;
+pub(super) mod assignments;
 pub(super) mod audit;
 pub(super) mod auth;
 pub(super) mod context;
 pub(super) mod health;
+pub(super) mod passwords;
 pub(super) mod platform;
 pub(super) mod projects;
+pub(super) mod roles;
 pub(super) mod settings;
 pub(super) mod setup;
+pub(super) mod teams;
 pub(super) mod tenants;
 pub(super) mod ui;
+pub(super) mod users;
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -161,7 +161,12 @@ impl ApiKeySecret {
 
     /// The part that may be shown again later, to tell keys apart.
     pub fn shown_prefix(&self) -> String {
-        format!("{}{}", Self::PREFIX, self.id)
+        Self::prefix_of(self.id)
+    }
+
+    /// How the text of the key `id` begins.
+    pub fn prefix_of(id: ApiKeyId) -> String {
+        format!("{}{id}", Self::PREFIX)
     }
 
     /// The plain text, to hand over exactly once.

@@ -1,12 +1,18 @@
 //! Users: the people of a tenant, and the administrators of the system scope.
 //!
-//! Owns: sealing and opening of names and e-mail addresses, and what may
-//! become a password.
+//! Owns: sealing and opening of names and e-mail addresses, lists of users, and
+//! what may become a password. Changes to users are in `users::manage`.
 //! Must not know: sessions' cookies, HTTP.
+
+mod listing;
+mod manage;
+
+use std::collections::HashMap;
 
 use super::{
     caller::Caller,
     email::Email,
+    newcomers::Newcomers,
     password::Password,
     policy::{Context, PasswordPolicy, Violation},
 };
@@ -14,10 +20,12 @@ use crate::{
     audit::Ledger,
     clock::Timestamp,
     error::{Error, Result},
-    ids::{TenantId, UserId},
+    ids::{TeamId, TenantId, UserId},
     store::{self, Tx, users::UserRow},
     vault::Keyring,
 };
+
+pub use manage::{CreatedUser, InviteToken, UserChange};
 
 /// A user with the personal columns opened.
 #[derive(Clone, Debug)]
@@ -38,16 +46,26 @@ pub struct UserView {
     pub version: i64,
 }
 
+/// A user and the teams that it belongs to, by name.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The user.
+    pub user: UserView,
+    /// Its teams.
+    pub teams: Vec<(TeamId, String)>,
+}
+
 /// The users of all tenants.
 #[derive(Clone, Debug)]
 pub struct Users {
-    pub(super) ledger: Ledger,
+    ledger: Ledger,
+    newcomers: Newcomers,
 }
 
 impl Users {
     /// Users behind this ledger.
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    pub fn new(ledger: Ledger, newcomers: Newcomers) -> Self {
+        Self { ledger, newcomers }
     }
 
     /// The caller's own data: needs no permission.
@@ -58,6 +76,24 @@ impl Users {
         let ring = self.ledger.vault().ring(&mut tx, caller.tenant).await?;
         open_user(&ring, row)
     }
+}
+
+/// The user, unless there is none or it was deleted. `NotFound`.
+pub(super) async fn find_present(tx: &mut Tx, tenant: TenantId, id: UserId) -> Result<UserRow> {
+    let row = store::users::find(tx, tenant, id).await?;
+    row.filter(|row| row.state != "deleted").ok_or_else(|| Error::not_found("user"))
+}
+
+/// Every user of the tenant by identifier: for lists that show names beside
+/// other things. Deleted users are missing.
+pub(super) async fn directory(
+    ledger: &Ledger,
+    tx: &mut Tx,
+    tenant: TenantId,
+) -> Result<HashMap<UserId, UserView>> {
+    let ring = ledger.vault().ring(tx, tenant).await?;
+    let rows = store::users::all(tx, tenant).await?;
+    rows.into_iter().map(|row| Ok((row.id, open_user(&ring, row)?))).collect()
 }
 
 /// A stored user with its personal columns opened; empty when it is deleted.

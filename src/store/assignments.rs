@@ -111,6 +111,15 @@ pub async fn of_user(tx: &mut Tx, tenant: TenantId, user: UserId) -> Result<Vec<
     .await
 }
 
+/// Every assignment of the tenant: for questions about everybody.
+pub async fn all(tx: &mut Tx, tenant: TenantId) -> Result<Vec<AssignmentRow>> {
+    tx.fetch_all(
+        &format!("SELECT {COLUMNS} FROM assignment WHERE tenant_id = $1 ORDER BY created_at, id"),
+        (tenant,),
+    )
+    .await
+}
+
 /// How many active users have a role directly for the whole tenant: the last
 /// administrator must not be lost.
 pub async fn active_holders(tx: &mut Tx, tenant: TenantId, role: RoleId) -> Result<u32> {

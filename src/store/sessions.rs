@@ -77,6 +77,22 @@ pub async fn end_all(tx: &mut Tx, tenant: TenantId, user: UserId, now: Timestamp
     .await
 }
 
+/// Ends every session of a user but one; answers how many were live.
+pub async fn end_others(
+    tx: &mut Tx,
+    tenant: TenantId,
+    user: UserId,
+    keep: SessionId,
+    now: Timestamp,
+) -> Result<u64> {
+    tx.execute(
+        "UPDATE session SET ended_at = $1
+         WHERE tenant_id = $2 AND user_id = $3 AND id <> $4 AND ended_at IS NULL",
+        (now, tenant, user, keep),
+    )
+    .await
+}
+
 /// Forgets sessions that expired before `before`.
 pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
     tx.execute("DELETE FROM session WHERE expires_at < $1", (before,)).await

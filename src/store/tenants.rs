@@ -87,6 +87,13 @@ pub async fn update(tx: &mut Tx, tenant: &Tenant, version: i64) -> Result<bool> 
     Ok(changed == 1)
 }
 
+/// Keeps every other transaction that calls this for the same tenant waiting
+/// until this one ends: for decisions on several rows that two callers must not
+/// make at the same time, each without seeing what the other one does.
+pub async fn lock(tx: &mut Tx, id: TenantId) -> Result<()> {
+    tx.execute("UPDATE tenant SET version = version WHERE id = $1", (id,)).await.map(drop)
+}
+
 /// Deletes a tenant with everything in it, except its audit records.
 pub async fn delete(tx: &mut Tx, id: TenantId) -> Result<bool> {
     // Clusters refer to projects without a cascade, so that a project with
