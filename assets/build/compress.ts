@@ -31,8 +31,5 @@ async function compressFile(path: string): Promise<void> {
     },
   });
   // Node writes no time into the gzip header, so equal input gives equal files.
-  await Promise.all([
-    writeFile(`${path}.br`, brotli),
-    writeFile(`${path}.gz`, gzipSync(plain, { level: 9 })),
-  ]);
+  await Promise.all([writeFile(`${path}.br`, brotli), writeFile(`${path}.gz`, gzipSync(plain, { level: 9 }))]);
 }

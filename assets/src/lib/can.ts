@@ -2,10 +2,13 @@
 import { session } from './session.svelte.ts';
 
 export type PermissionName =
-  | `${'tenant' | 'project' | 'user' | 'team' | 'role' | 'assignment' | 'apiKey' | 'cluster'}.${'list' | 'get' | 'create' | 'update' | 'delete'}`
-  | 'cluster.kubeconfig' | 'audit.list' | 'audit.export' | 'audit.verify'
-  | 'settings.get' | 'settings.update' | 'certificate.get' | 'certificate.update'
-  | 'key.get' | 'key.rotate' | 'platform.get';
+  | `${'tenant' | 'project' | 'user' | 'team' | 'role' | 'apiKey' | 'cluster'}.${'list' | 'get' | 'create' | 'update' | 'delete'}`
+  | 'cluster.import'
+  | 'cluster.kubeconfig'
+  | 'role.assign'
+  | `${'passwordPolicy' | 'certificate' | 'platform'}.${'get' | 'update'}`
+  | 'audit.list'
+  | 'audit.get';
 
 /** May the caller do this in the whole scope, in this project, or (without a project) in any project? */
 export function can(permission: PermissionName, project?: string): boolean {

@@ -27,7 +27,9 @@ export class Form {
     const refused = Object.entries(fields).filter(([, message]) => message);
     if (refused.length === 0) return false;
     this.problem = new Problem({
-      code: 'invalid', status: 422, detail: 'Correct the marked fields.',
+      code: 'invalid',
+      status: 422,
+      detail: 'Correct the marked fields.',
       fields: refused.map(([field, message]) => ({ field, message })),
     });
     return true;
@@ -37,7 +39,10 @@ export class Form {
     return this.problem?.fields.find((entry) => entry.field === field)?.message ?? null;
   }
 
-  get changedMeanwhile(): boolean {
-    return this.problem?.status === 412;
+  /** What was said about a field ends when the field is edited. */
+  clear(field: string): void {
+    if (this.error(field) === null) return;
+    const fields = this.problem!.fields.filter((entry) => entry.field !== field);
+    this.problem = fields.length ? new Problem({ ...this.problem!, fields, detail: this.problem!.detail }) : null;
   }
 }

@@ -4,7 +4,8 @@ const count = new Intl.NumberFormat('en-US');
 const one = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
 
 export const number = (value: number): string => count.format(value);
-export const plural = (value: number, word: string, many = `${word}s`): string => `${number(value)} ${value === 1 ? word : many}`;
+export const plural = (value: number, word: string, many = `${word}s`): string =>
+  `${number(value)} ${value === 1 ? word : many}`;
 
 export function bytes(value: number | null): string {
   if (value === null) return '–';
@@ -55,8 +56,10 @@ export function duration(seconds: number): string {
 
 export const countdown = (seconds: number): string => `${Math.floor(seconds / 60)}:${two(seconds % 60)}`;
 export const zone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone;
-/** "apiKey" and "api-key" read "Api key". */
+/** "apiKey" and "api-key" read "API key". */
 export function words(name: string): string {
-  const text = name.replace(/([a-z])([A-Z])/g, '$1 $2').replace(/[-_]/g, ' ').toLowerCase();
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  const text = name
+    .replace(/([a-z])([A-Z])/g, (_, before: string, after: string) => `${before} ${after.toLowerCase()}`)
+    .replace(/[-_]/g, ' ');
+  return (text.charAt(0).toUpperCase() + text.slice(1)).replace(/^Api\b/, 'API');
 }

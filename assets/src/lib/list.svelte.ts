@@ -7,9 +7,10 @@ import { location, setQuery } from './router.svelte.ts';
 interface Options {
   /** Query parameters that filter this list. */
   filters?: string[];
+  /** The server's own order, marked in the table but not asked for. */
   sort?: string;
   limit?: number;
-  /** Always sent, never in the address. */
+  /** Sent as well, or instead of what the address says. */
   fixed?: () => Record<string, string>;
 }
 
@@ -42,21 +43,21 @@ export class List<T extends { uid: string }> {
   /** What is asked of the server, made from the address. */
   readonly query = $derived.by(() => {
     const address = location.query;
-    const query: Record<string, string> = { ...this.options.fixed() };
+    const query: Record<string, string> = {};
     for (const name of ['q', 'cursor', ...this.options.filters]) {
       const value = address.get(name);
       if (value) query[name] = value;
     }
-    const sort = address.get('sort') ?? this.options.sort;
+    const sort = address.get('sort');
     if (sort) query.sort = sort;
     query.limit = String(this.options.limit);
-    return query;
+    return { ...query, ...this.options.fixed() };
   });
 
-  readonly filtered = $derived(['q', ...this.options.filters].some((name) => location.query.has(name)));
-  readonly sort = $derived(location.query.get('sort') ?? this.options.sort);
+  readonly filtered = $derived.by(() => ['q', ...this.options.filters].some((name) => location.query.has(name)));
+  readonly sort = $derived.by(() => location.query.get('sort') ?? this.options.sort);
   readonly page = $derived(Number(location.query.get('page') ?? '1') || 1);
-  readonly from = $derived((this.page - 1) * this.options.limit + 1);
+  readonly from = $derived.by(() => (this.page - 1) * this.options.limit + 1);
   readonly to = $derived(this.from + this.items.length - 1);
   readonly hasNext = $derived(this.#next !== null);
   readonly hasPrevious = $derived(this.query.cursor !== undefined);

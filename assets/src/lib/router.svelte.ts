@@ -29,17 +29,19 @@ export function navigate(href: string, { replace = false, state = null as unknow
 }
 
 /** Changes some query parameters of this page; empty values leave the address. */
-export function setQuery(change: Record<string, string | null>, state: unknown = null): void {
+export function setQuery(change: Record<string, string | null>, state: unknown = null, replace = false): void {
   const query = new URLSearchParams(window.location.search);
   for (const [name, value] of Object.entries(change)) {
     if (value) query.set(name, value);
     else query.delete(name);
   }
   const text = query.toString();
-  navigate(text ? `?${text}` : window.location.pathname, { state });
+  navigate(text ? `?${text}` : window.location.pathname, { state, replace });
 }
 
-export interface Match { params: Record<string, string> }
+export interface Match {
+  params: Record<string, string>;
+}
 
 /** Matches "/clusters/:uid" against a path. */
 export function match(pattern: string, path: string): Match | null {
@@ -65,3 +67,10 @@ document.addEventListener('click', (event) => {
   event.preventDefault();
   if (link.href !== window.location.href) navigate(link.pathname + link.search);
 });
+
+/** True once for an address that asks for a dialog ("?create=1"); the parameter leaves the address. */
+export function takeQuery(name: string): boolean {
+  if (!new URLSearchParams(window.location.search).has(name)) return false;
+  setQuery({ [name]: null }, history.state, true);
+  return true;
+}

@@ -5,8 +5,8 @@ import type { Context, LoginResult, Me } from './api/types.ts';
 const FLAG = 'palisade.session';
 const ACTIVITY = 'palisade.activity';
 const WARN_SECONDS = 120;
-/** Somebody who did something in the last five minutes is at work: the session is prolonged unasked. */
-const AT_WORK_MS = 5 * 60_000;
+/** Somebody who did something in the last eight minutes is at work: the session is prolonged unasked. */
+const AT_WORK_MS = 8 * 60_000;
 
 class Session {
   context = $state<Context | null>(null);
@@ -47,7 +47,7 @@ class Session {
 
   accept(me: Me): void {
     const other = this.me && (this.me.user.uid !== me.user.uid || this.me.tenant.uid !== me.tenant.uid);
-    write(FLAG, me.expiresAt);
+    write(FLAG, me.expiresAt ?? '');
     // Somebody else's page must not stay on the screen.
     if (other) return window.location.reload();
     this.me = me;

@@ -1,6 +1,10 @@
 // Owns the short messages at the bottom of the page.
 
-export interface Toast { id: number; kind: 'good' | 'bad'; text: string }
+export interface Toast {
+  id: number;
+  kind: 'good' | 'bad';
+  text: string;
+}
 
 class Toasts {
   items = $state<Toast[]>([]);

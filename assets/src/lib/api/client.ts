@@ -56,11 +56,13 @@ export const serverNow = (): number => Date.now() + skew;
 export const api = {
   get: <T>(path: string, query?: Query) => call<T>('GET', path, query ? { query } : {}),
   post: <T = void>(path: string, body?: unknown) => call<T>('POST', path, { body }),
-  patch: <T = void>(path: string, body: unknown, version: number | undefined) => call<T>('PATCH', path, { body, version }),
+  patch: <T = void>(path: string, body: unknown, version: number | undefined) =>
+    call<T>('PATCH', path, { body, version }),
   put: <T = void>(path: string, body?: unknown, version?: number) => call<T>('PUT', path, { body, version }),
   delete: (path: string, version?: number) => call<void>('DELETE', path, { version }),
   /** For log-in, refresh and log-out: a 401 is the answer, not a lost session. */
-  auth: <T = void>(method: 'GET' | 'POST', path: string, body?: unknown) => call<T>(method, path, { body, recover: false }),
+  auth: <T = void>(method: 'GET' | 'POST', path: string, body?: unknown) =>
+    call<T>(method, path, { body, recover: false }),
 };
 
 async function call<T>(method: string, path: string, { body, query, version, recover = true }: Call): Promise<T> {

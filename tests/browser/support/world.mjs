@@ -1,0 +1,108 @@
+// Owns what the suites share: where the appliance is, who was made in it, and logging in as them.
+import { startMock } from "../mock/server.mjs";
+import { newPage, startBrowser, unexpected } from "./browser.mjs";
+
+const PASSWORD = "seven calm herons at dusk";
+const { PALISADE_URL, PALISADE_SETUP_CODE } = process.env;
+
+export const world = {
+  real: PALISADE_URL !== undefined,
+  url: PALISADE_URL?.replace(/\/$/, "") ?? "",
+  setupCode: PALISADE_SETUP_CODE ?? "",
+  browser: null,
+  mock: null,
+  root: {
+    name: "Robin Okafor",
+    email: "robin@palisade.example",
+    password: PASSWORD,
+    path: "/system",
+  },
+  admin: {
+    name: "Ana Keller",
+    email: "ana@nordbank.example",
+    password: PASSWORD,
+    path: "/login",
+  },
+  viewer: {
+    name: "Victor Lindqvist",
+    email: "victor@nordbank.example",
+    password: PASSWORD,
+    path: "/login",
+  },
+  tenant: { name: "Nordbank", slug: "nordbank" },
+};
+
+export async function startWorld() {
+  world.browser = await startBrowser();
+  if (world.real) return;
+  world.mock = await startMock();
+  world.url = world.mock.url;
+  world.setupCode = world.mock.setupCode;
+}
+
+export async function stopWorld() {
+  await world.browser?.close();
+  world.mock?.close();
+}
+
+/** A page of nobody. */
+export const visit = (options) => newPage(world.browser, world.url, options);
+
+export async function logIn(page, who) {
+  await page.goto(who.path);
+  await fillLogin(page, who);
+  await page.locator("#navigation").waitFor({ state: "attached" });
+}
+
+export async function fillLogin(page, who, within = page) {
+  const email = within.getByLabel("E-mail");
+  if (await email.isEditable()) await email.fill(who.email);
+  await within.getByLabel("Password", { exact: true }).fill(who.password);
+  await within.getByRole("button", { name: "Log in", exact: true }).click();
+}
+
+/** Runs `work` with a page where `who` is logged in; fails on any console error of ours. */
+export async function as(who, work, options = {}) {
+  const fresh = options.fresh || !who.storage;
+  const { context, page, complaints } = await visit({
+    ...options,
+    ...(fresh ? {} : { storageState: who.storage }),
+  });
+  try {
+    if (fresh) await logIn(page, who);
+    if (!options.fresh) who.storage ??= await context.storageState();
+    await work(page, context);
+    const wrong = unexpected(complaints);
+    if (wrong.length > 0)
+      throw new Error(`The console complains:\n${wrong.join("\n")}`);
+  } finally {
+    await context.close();
+  }
+}
+
+/** Calls the API as the page does; for what a test needs but does not test. */
+export const call = (page, method, path, body, headers = {}) =>
+  page.evaluate(
+    async ([method, path, body, headers]) => {
+      const response = await fetch(`/v1${path}`, {
+        method,
+        headers: {
+          "Content-Type": "application/json",
+          ...(method === "POST"
+            ? { "Idempotency-Key": crypto.randomUUID() }
+            : {}),
+          ...headers,
+        },
+        ...(body ? { body: JSON.stringify(body) } : {}),
+      });
+      const text = await response.text();
+      return { status: response.status, body: text ? JSON.parse(text) : null };
+    },
+    [method, path, body, headers],
+  );
+
+/** An invitation names the appliance as users reach it; the tests reach it by another address. */
+export const here = (link) => {
+  const { pathname, hash } = new URL(link.trim());
+  return world.url + pathname + hash;
+};
