@@ -6,6 +6,7 @@
 //! Handlers get an [`App`] and reach the services through it; a service holds
 //! what it needs and never the whole `App`.
 
+mod bus;
 mod install;
 mod start;
 mod tasks;
@@ -19,6 +20,7 @@ use crate::{
     audit::Ledger,
     certificates::{CertificateInfo, CertificateStore},
     clock::Timestamp,
+    clusters::Clusters,
     config::Config,
     identity::{
         ApiKeys, Assignments, Explain, Login, Passwords, Policies, Roles, Sessions, Setup, Teams,
@@ -58,6 +60,7 @@ pub(crate) struct Services {
     policies: Policies,
     tenants: Tenants,
     projects: Projects,
+    clusters: Clusters,
     trail: Trail,
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -108,6 +111,8 @@ parts! {
     tenants: Tenants;
     /// Projects.
     projects: Projects;
+    /// Clusters.
+    clusters: Clusters;
     /// The audit trail.
     trail: Trail;
     /// Every background task; the server waits for them when it stops.
@@ -142,6 +147,7 @@ impl App {
         self.0.stopping.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.clusters.detach().await;
         self.0.ledger.store().close().await;
     }
 }

@@ -9,6 +9,7 @@
 //! A request passes: [`server`] (TLS) → [`envelope`] → `router` → a handler
 //! whose [`extract::Allowed`] has built the permit.
 
+mod bus;
 mod cookies;
 mod counted;
 mod envelope;

@@ -10,13 +10,14 @@ use reqwest::Url;
 
 use super::proxy::{Proxy, ProxyCredentials, is_direct};
 use crate::{
-    clusters::manifest::NAMESPACE,
     error::{Error, Kind, Result},
     secret::Secret,
 };
 
 /// The name of the ConfigMap that keeps the agent's identity.
 pub const STATE_NAME: &str = "palisade-agent-state";
+/// The namespace that the import manifest creates.
+pub const NAMESPACE: &str = "palisade-system";
 
 /// Everything that `palisade agent` can be told.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{App, Services, install, tasks};
+use super::{App, Services, bus, install, tasks};
 use crate::{
     appliance::{self, Keys, ServedCertificate},
     audit::{Ledger, Sealer},
@@ -81,6 +81,9 @@ impl App {
         let sessions = Arc::new(Sessions::new(ledger.clone(), tokens, limits));
         let throttle = || Throttle::new(Arc::clone(&clock));
         let heads = config.storage.data_dir.join("audit-heads");
+        let certificates = served_certificate.store();
+        let clusters = bus::clusters(&config, &ledger, certificates).await?;
+        let inbound = bus::start(&config, &clusters, &ledger, certificates, &random).await?;
         let newcomers = Newcomers::new(ledger.clone(), hasher.clone());
         let services = Services {
             login: Login::new(ledger.clone(), Arc::clone(&sessions), hasher.clone(), throttle()),
@@ -95,6 +98,7 @@ impl App {
             policies: Policies::new(ledger.clone()),
             tenants: Tenants::new(ledger.clone(), newcomers),
             projects: Projects::new(ledger.clone()),
+            clusters,
             trail: Trail::new(ledger.clone(), heads.clone()),
             sessions,
             served_certificate,
@@ -110,6 +114,7 @@ impl App {
         let sealer = Sealer::new(store, vault, clock, heads);
         let app = Self(Arc::new(services));
         tasks::start(&app, sealer);
+        bus::run(&app, inbound);
         Ok(app)
     }
 }

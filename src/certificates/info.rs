@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use data_encoding::HEXUPPER;
+use data_encoding::{BASE64, HEXUPPER};
 use sha2::{Digest, Sha256};
 use x509_parser::{
     certificate::X509Certificate,
@@ -32,6 +32,9 @@ pub struct CertificateInfo {
     pub not_after: Timestamp,
     /// SHA-256 of the certificate: 32 pairs of upper-case hex digits with colons between.
     pub fingerprint: String,
+    /// SHA-256 of its public key (the DER of its `SubjectPublicKeyInfo`) in
+    /// Base64: what `curl --pinnedpubkey` takes after `sha256//`.
+    pub pin: String,
 }
 
 /// How urgent it is to renew a certificate.
@@ -64,6 +67,7 @@ impl CertificateInfo {
             not_before: Timestamp::from_seconds(validity.not_before.timestamp()),
             not_after: Timestamp::from_seconds(validity.not_after.timestamp()),
             fingerprint: pairs.join(":"),
+            pin: BASE64.encode(&Sha256::digest(certificate.public_key().raw)),
         })
     }
 

@@ -7,6 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use std::sync::Arc;
 
 use super::{
+    bus,
     counted::Counted,
     envelope::{self, Gate},
     limits::Buckets,
@@ -29,6 +30,10 @@ pub(super) fn described() -> OpenApiRouter<App> {
         .merge(routes::roles::routes())
         .merge(routes::assignments::routes())
         .merge(routes::api_keys::routes())
+        .merge(routes::clusters::routes())
+        .merge(routes::agents::routes())
+        .merge(routes::overview::routes())
+        .merge(routes::events::routes())
         .merge(routes::audit::routes())
         .merge(routes::settings::routes())
         .merge(routes::platform::routes())
@@ -44,6 +49,7 @@ pub fn router(app: App) -> Router {
     };
     keep_tidy(&gate);
     router
+        .route("/bus", axum::routing::any(bus::tunnel))
         .fallback(routes::ui::serve)
         .layer(middleware::from_fn_with_state(gate, envelope::wrap))
         .with_state(app)

@@ -1,11 +1,15 @@
 //! One file per resource: its views, its handlers and `routes()`.
 
+pub(super) mod agents;
 pub(super) mod api_keys;
 pub(super) mod assignments;
 pub(super) mod audit;
 pub(super) mod auth;
+pub(super) mod clusters;
 pub(super) mod context;
+pub(super) mod events;
 pub(super) mod health;
+pub(super) mod overview;
 pub(super) mod passwords;
 pub(super) mod platform;
 pub(super) mod projects;

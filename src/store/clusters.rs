@@ -92,6 +92,12 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<ClusterRow>> {
     tx.fetch_all(&format!("SELECT {COLUMNS} FROM cluster"), ()).await
 }
 
+/// The same without what agents have reported: to find what other nodes have changed.
+pub async fn all_without_reports(tx: &mut Tx) -> Result<Vec<ClusterRow>> {
+    let columns = COLUMNS.replace("report", "CAST(NULL AS TEXT) AS report");
+    tx.fetch_all(&format!("SELECT {columns} FROM cluster"), ()).await
+}
+
 /// What to look for. Everything is optional.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterFilter {

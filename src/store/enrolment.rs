@@ -62,6 +62,17 @@ pub async fn use_token(tx: &mut Tx, digest: [u8; 32], now: Timestamp) -> Result<
     Ok(used == 1)
 }
 
+/// Whether there was such a token and somebody has used it.
+pub async fn is_used(tx: &mut Tx, digest: [u8; 32]) -> Result<bool> {
+    let used: Option<i64> = tx
+        .fetch_optional(
+            "SELECT used_at FROM import_token WHERE digest = $1 AND used_at IS NOT NULL",
+            (digest,),
+        )
+        .await?;
+    Ok(used.is_some())
+}
+
 /// The public key of an agent.
 #[derive(Clone, Debug)]
 pub struct AgentCredential {
@@ -133,19 +144,33 @@ pub async fn live_of_tenant(tx: &mut Tx, tenant: TenantId) -> Result<Vec<AgentCr
     .await
 }
 
-/// Notes that a new JWT was issued.
+/// The keys of every cluster that exists, revoked ones too: for start-up.
+pub async fn of_clusters(tx: &mut Tx) -> Result<Vec<AgentCredential>> {
+    tx.fetch_all(
+        &format!(
+            "SELECT {COLUMNS} FROM agent_credential
+             WHERE EXISTS (SELECT 1 FROM cluster WHERE cluster.id = agent_credential.cluster_id)"
+        ),
+        (),
+    )
+    .await
+}
+
+/// Notes that a new JWT was issued, unless the key is revoked; answers whether it was not.
 pub async fn extend(
     tx: &mut Tx,
     tenant: TenantId,
     public_key: &str,
     expires_at: Timestamp,
-) -> Result<()> {
-    tx.execute(
-        "UPDATE agent_credential SET expires_at = $1 WHERE tenant_id = $2 AND public_key = $3",
-        (expires_at, tenant, public_key),
-    )
-    .await
-    .map(drop)
+) -> Result<bool> {
+    let extended = tx
+        .execute(
+            "UPDATE agent_credential SET expires_at = $1
+             WHERE tenant_id = $2 AND public_key = $3 AND revoked_at IS NULL",
+            (expires_at, tenant, public_key),
+        )
+        .await?;
+    Ok(extended == 1)
 }
 
 /// Revokes every key of a cluster and answers those that were live.

@@ -117,6 +117,7 @@ fn alarms_ring_at_thirty_days_seven_days_one_day_and_the_end() {
         not_before: from,
         not_after: end,
         fingerprint: String::new(),
+        pin: String::new(),
     };
     let second = Duration::from_secs(1);
     for (left, alarm, days) in [

@@ -1,0 +1,170 @@
+//! The message bus of this node: starting it, watching over it, ending it.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use super::App;
+use crate::{
+    audit::Ledger,
+    bus::{BrokerState, Bus, BusSettings, Inbound, TlsFiles, Trust},
+    certificates::{CertificateStore, ServerCertificate},
+    clock::Random,
+    clusters::{Clusters, Front, Terms},
+    config::{BusMode, Config},
+    error::{Error, Kind, Result},
+};
+
+/// How often the bus is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The clusters, without a bus yet.
+pub(super) async fn clusters(
+    config: &Config,
+    ledger: &Ledger,
+    certificates: &Arc<CertificateStore>,
+) -> Result<Clusters> {
+    let terms = Terms {
+        heartbeat_timeout: config.agents.heartbeat_timeout_seconds.duration(),
+        credential_life: config.agents.credential_days.duration(),
+        import_token_life: config.agents.import_token_hours.duration(),
+    };
+    let (origin, image) = (config.server.origin(), config.agents.image.clone());
+    let certificates = Arc::clone(certificates);
+    let front = move || {
+        let certificate = certificates.current();
+        Front {
+            origin: origin.clone(),
+            ca_pem: certificate.anchor_pem().to_owned(),
+            pin: certificate.info().pin.clone(),
+            image: image.clone(),
+        }
+    };
+    Clusters::load(ledger.clone(), terms, Arc::new(front)).await
+}
+
+/// Starts the bus as the settings say and gives it to `clusters`. The answer is
+/// what agents say; `None` without a bus. `Unavailable` when the broker cannot
+/// be started: a node that agents cannot reach must not look as if it worked.
+pub(super) async fn start(
+    config: &Config,
+    clusters: &Clusters,
+    ledger: &Ledger,
+    certificates: &CertificateStore,
+    random: &Arc<dyn Random>,
+) -> Result<Option<mpsc::Receiver<Inbound>>> {
+    match config.bus.mode {
+        BusMode::Off => return Ok(None),
+        BusMode::Managed => {}
+        BusMode::External => {
+            let message = "bus.mode external is not supported by this version.";
+            return Err(Error::new(Kind::Invalid, "bus-mode", message)
+                .with_hint("Set bus.mode to managed, or to off."));
+        }
+    }
+    let directory = config.storage.data_dir.join("bus");
+    let listen = config.bus.listen.address();
+    let tls = match listen {
+        Some(_) => Some(write_tls(&directory, &certificates.current())?),
+        None => None,
+    };
+    let settings = BusSettings {
+        binary: config.bus.nats_server.clone(),
+        listen,
+        websocket: config.bus.websocket_listen,
+        max_connections: config.bus.max_connections,
+        ..BusSettings::in_directory(directory)
+    };
+    let trust = Trust::derive(ledger.vault().keystore().bus_seed());
+    let accounts = clusters.accounts().await?;
+    let clock = Arc::clone(ledger.clock());
+    let (told, random) = (accounts.clone(), Arc::clone(random));
+    let starting = Bus::start(&settings, trust, told, tls.as_ref(), clock, random);
+    let (bus, inbound) = Box::pin(starting).await?;
+    clusters.attach(bus, accounts).await;
+    Ok(Some(inbound))
+}
+
+/// The broker's own listener shows the appliance's certificate. The broker
+/// reads files, so the key lies beside it, for us alone.
+fn write_tls(directory: &Path, certificate: &ServerCertificate) -> Result<TlsFiles> {
+    let files =
+        TlsFiles { certificate: directory.join("server.crt"), key: directory.join("server.key") };
+    let write = |path: &Path, text: &str| {
+        let temporary = path.with_extension("new");
+        let _ = fs::remove_file(&temporary);
+        let opened =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        opened.and_then(|mut file| file.write_all(text.as_bytes()))?;
+        fs::rename(&temporary, path)
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .and_then(|()| write(&files.key, certificate.key_pem().expose()))
+        .and_then(|()| write(&files.certificate, certificate.chain_pem()))
+        .map_err(|error| {
+            let shown = directory.display();
+            let message = format!("The message broker's directory {shown} cannot be written.");
+            Error::new(Kind::Unavailable, "bus-directory", message).caused_by(error)
+        })?;
+    Ok(files)
+}
+
+/// Starts the loops of the clusters, and reports on the bus.
+pub(super) fn run(app: &App, inbound: Option<mpsc::Receiver<Inbound>>) {
+    let (clusters, stopping) = (app.clusters().clone(), app.stopping().clone());
+    app.tasks().spawn(async move { Box::pin(clusters.run(inbound, stopping)).await });
+    watch(app);
+}
+
+/// Says how the bus is doing, and gives the broker a new certificate.
+fn watch(app: &App) {
+    let reporter = app.readiness().register("bus");
+    let (app, stopping) = (app.clone(), app.stopping().clone());
+    app.clone().tasks().spawn(async move {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        let mut shown = app.certificate().fingerprint;
+        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            let Some(status) = app.clusters().bus_status() else {
+                reporter.good("is switched off: no agents can connect");
+                continue;
+            };
+            match (status.connected, status.broker) {
+                (true, BrokerState::Ready) => reporter.good("agents can connect"),
+                (_, BrokerState::Restarting { .. }) => {
+                    reporter.bad("the message broker has ended and is started again")
+                }
+                _ => reporter.bad("the message broker does not answer"),
+            };
+            let fingerprint = app.certificate().fingerprint;
+            if fingerprint != shown {
+                exchange_certificate(&app).await;
+                shown = fingerprint;
+            }
+        }
+    });
+}
+
+async fn exchange_certificate(app: &App) {
+    let Ok(bus) = app.clusters().bus() else { return };
+    if app.config().bus.listen.address().is_none() {
+        return;
+    }
+    let directory = app.config().storage.data_dir.join("bus");
+    match write_tls(&directory, &app.certificates().current()) {
+        Ok(_) => bus.reload_certificate().await,
+        Err(error) => tracing::warn!(
+            error = %error.chain(),
+            "the message broker still shows the certificate that was replaced"
+        ),
+    }
+}

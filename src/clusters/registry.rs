@@ -1,0 +1,348 @@
+//! All clusters as they are at this moment, in memory.
+//!
+//! Owns: the live state, when it changes, and which parts of it are not yet in
+//! the store.
+//! Must not know: how the store or the bus is reached, or who may see what.
+//!
+//! A heartbeat costs a lock and a comparison. Only a change of phase, a new
+//! report, or a minute of heartbeats makes work for the store.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::broadcast;
+
+use super::model::{Cluster, Credential, FAILING_PROBES, Known, Phase, decide};
+use crate::{
+    bus::message::{Heartbeat, Report},
+    clock::{Clock, Timestamp},
+    ids::{ClusterId, ProjectId, TenantId},
+    rbac::Reach,
+    store::{clusters::Observation, statistics::PointRow},
+};
+
+/// How old the stored time of the last heartbeat may get.
+const STORED_HEARTBEAT_AGE: Duration = Duration::from_mins(1);
+/// Changes that a slow listener may be behind before it is told to start over.
+const CHANGES_KEPT: usize = 4_096;
+
+/// What happened to a cluster, for live views.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// It is new or different.
+    Changed(Arc<Cluster>),
+    /// It is gone.
+    Deleted {
+        /// Its tenant.
+        tenant: TenantId,
+        /// The project that it was in.
+        project: ProjectId,
+        /// Which.
+        cluster: ClusterId,
+    },
+}
+
+/// Something for the store to write.
+pub(super) type Unwritten = (TenantId, ClusterId, Observation);
+
+/// The live state of all clusters.
+#[derive(Debug)]
+pub(super) struct Registry {
+    clock: Arc<dyn Clock>,
+    timeout: Duration,
+    listening_since: Timestamp,
+    entries: Mutex<HashMap<ClusterId, Entry>>,
+    changes: broadcast::Sender<Change>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    cluster: Cluster,
+    failing_probes: u32,
+    stored_heartbeat: Option<Timestamp>,
+    phase_unwritten: bool,
+    report_unwritten: bool,
+}
+
+impl Entry {
+    fn new(cluster: Cluster) -> Self {
+        let stored_heartbeat = cluster.last_heartbeat_at;
+        Self {
+            cluster,
+            failing_probes: 0,
+            stored_heartbeat,
+            phase_unwritten: false,
+            report_unwritten: false,
+        }
+    }
+
+    fn known<'a>(&'a self, registry: &Registry) -> Known<'a> {
+        Known {
+            earlier: &self.cluster.verdict,
+            last_heard: self.cluster.last_heartbeat_at,
+            listening_since: registry.listening_since,
+            report: self.cluster.report.as_deref(),
+            failing_probes: self.failing_probes,
+            timeout: registry.timeout,
+        }
+    }
+
+    /// Decides again and says whether that changed anything.
+    fn decide(&mut self, registry: &Registry, now: Timestamp) -> bool {
+        let verdict = decide(&self.known(registry), now);
+        if verdict == self.cluster.verdict {
+            return false;
+        }
+        self.cluster.verdict = verdict;
+        self.phase_unwritten = true;
+        true
+    }
+
+    fn is_unwritten(&self, now: Timestamp) -> bool {
+        let heartbeat_is_old = match (self.cluster.last_heartbeat_at, self.stored_heartbeat) {
+            (Some(heard), Some(stored)) => {
+                heard > stored && now.since(stored) >= STORED_HEARTBEAT_AGE
+            }
+            (heard, _) => heard.is_some(),
+        };
+        self.phase_unwritten || self.report_unwritten || heartbeat_is_old
+    }
+}
+
+impl Registry {
+    /// A registry that knows `clusters` from the store and begins to listen now.
+    pub(super) fn new(clock: Arc<dyn Clock>, timeout: Duration, clusters: Vec<Cluster>) -> Self {
+        let entries = clusters.into_iter().map(|cluster| (cluster.id, Entry::new(cluster)));
+        let entries = Mutex::new(entries.collect());
+        let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        Self { listening_since: clock.now(), clock, timeout, entries, changes }
+    }
+
+    /// Changes from now on.
+    pub(super) fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// An agent is alive. One that nobody knows is ignored: its cluster was
+    /// deleted a moment ago, or imported through another node a moment ago.
+    pub(super) fn heartbeat(&self, tenant: TenantId, cluster: ClusterId, heartbeat: &Heartbeat) {
+        let now = self.clock.now();
+        let mut entries = self.entries();
+        let Some(entry) = owned(&mut entries, tenant, cluster) else { return };
+        let first = entry.cluster.last_heartbeat_at.is_none_or(|at| at < self.listening_since);
+        entry.cluster.last_heartbeat_at = Some(now);
+        entry.cluster.api_latency_ms = heartbeat.api_latency_ms;
+        let version = &heartbeat.agent_version;
+        if entry.cluster.agent_version.as_ref() != Some(version) {
+            entry.cluster.agent_version = Some(version.chars().take(64).collect());
+        }
+        let failing = entry.failing_probes >= FAILING_PROBES;
+        entry.failing_probes = match heartbeat.api_latency_ms {
+            Some(_) => 0,
+            None => entry.failing_probes.saturating_add(1),
+        };
+        let phase = entry.cluster.verdict.phase;
+        let may_matter = first
+            || failing != (entry.failing_probes >= FAILING_PROBES)
+            || matches!(phase, Phase::Pending | Phase::Unreachable);
+        if may_matter && entry.decide(self, now) {
+            self.announce(&entry.cluster);
+        }
+    }
+
+    /// An agent tells the state of its cluster. Answers whether the cluster is
+    /// known; if so, the report is among [`Registry::unwritten`] or was written before.
+    pub(super) fn report(&self, tenant: TenantId, cluster: ClusterId, report: Report) -> bool {
+        let now = self.clock.now();
+        let mut entries = self.entries();
+        let Some(entry) = owned(&mut entries, tenant, cluster) else { return false };
+        entry.cluster.last_heartbeat_at = Some(now);
+        entry.cluster.api_latency_ms = report.api_latency_ms;
+        let is_news = entry.cluster.report.as_deref() != Some(&report);
+        if is_news {
+            entry.cluster.agent_version = Some(report.agent_version.chars().take(64).collect());
+            entry.cluster.report = Some(Arc::new(report));
+            entry.report_unwritten = true;
+        }
+        if entry.decide(self, now) || is_news {
+            self.announce(&entry.cluster);
+        }
+        true
+    }
+
+    /// Finds the agents that have fallen silent. Run every second.
+    pub(super) fn tick(&self) {
+        let now = self.clock.now();
+        for entry in self.entries().values_mut() {
+            let silent = entry.cluster.verdict.phase != Phase::Unreachable
+                && entry.known(self).is_silent(now);
+            if silent && entry.decide(self, now) {
+                self.announce(&entry.cluster);
+            }
+        }
+    }
+
+    /// Takes what the store does not have yet. If writing fails, give the
+    /// identifiers back to [`Registry::not_written`].
+    pub(super) fn unwritten(&self) -> Vec<Unwritten> {
+        let now = self.clock.now();
+        let mut entries = self.entries();
+        let due = entries.values_mut().filter(|entry| entry.is_unwritten(now));
+        due.map(|entry| {
+            let cluster = &entry.cluster;
+            let report = entry.report_unwritten.then_some(cluster.report.as_deref()).flatten();
+            let observation = Observation {
+                phase: cluster.verdict.phase.as_str().to_owned(),
+                reasons: json(&*cluster.verdict.reasons),
+                report: report.map(json),
+                last_heartbeat_at: cluster.last_heartbeat_at,
+            };
+            let unwritten = (cluster.tenant, cluster.id, observation);
+            entry.stored_heartbeat = entry.cluster.last_heartbeat_at;
+            entry.phase_unwritten = false;
+            entry.report_unwritten = false;
+            unwritten
+        })
+        .collect()
+    }
+
+    /// Says that these could not be written after all.
+    pub(super) fn not_written(&self, unwritten: &[Unwritten]) {
+        let mut entries = self.entries();
+        for (tenant, cluster, observation) in unwritten {
+            if let Some(entry) = owned(&mut entries, *tenant, *cluster) {
+                entry.phase_unwritten = true;
+                entry.report_unwritten |= observation.report.is_some();
+            }
+        }
+    }
+
+    /// A measurement of every cluster whose agent is there.
+    pub(super) fn points(&self, at: Timestamp) -> Vec<(TenantId, ClusterId, PointRow)> {
+        let entries = self.entries();
+        let clusters = entries.values().map(|entry| &entry.cluster);
+        clusters
+            .filter(|cluster| cluster.verdict.phase != Phase::Unreachable)
+            .filter_map(|cluster| {
+                let point = super::statistics::Measured::of(cluster)?;
+                Some((cluster.tenant, cluster.id, PointRow { at, point: json(&point) }))
+            })
+            .collect()
+    }
+
+    /// One cluster.
+    pub(super) fn find(&self, tenant: TenantId, cluster: ClusterId) -> Option<Cluster> {
+        owned(&mut self.entries(), tenant, cluster).map(|entry| entry.cluster.clone())
+    }
+
+    /// Every cluster of a tenant within reach, in no order.
+    pub(super) fn within(&self, tenant: TenantId, reach: &Reach) -> Vec<Cluster> {
+        let entries = self.entries();
+        let mine = entries.values().map(|entry| &entry.cluster);
+        mine.filter(|cluster| cluster.tenant == tenant && reach.covers(Some(cluster.project)))
+            .cloned()
+            .collect()
+    }
+
+    /// Takes over what the store says of a cluster: new, renamed, with a
+    /// kubeconfig. What only the agent knows stays.
+    pub(super) fn put(&self, cluster: Cluster) {
+        let mut entries = self.entries();
+        let changed = match owned(&mut entries, cluster.tenant, cluster.id) {
+            None => {
+                let entry = entries.entry(cluster.id).or_insert_with(|| Entry::new(cluster));
+                entry.cluster.clone()
+            }
+            Some(entry) => {
+                let mine = &mut entry.cluster;
+                // What was read a moment ago must not undo what has happened since.
+                let renamed = cluster.version > mine.version;
+                let kubeconfig = cluster.has_kubeconfig && !mine.has_kubeconfig;
+                let credential = cluster.credential.expires_at > mine.credential.expires_at;
+                if renamed {
+                    mine.version = cluster.version;
+                    mine.name = cluster.name;
+                }
+                if credential {
+                    mine.credential = cluster.credential;
+                }
+                mine.has_kubeconfig |= kubeconfig;
+                if !(renamed || kubeconfig || credential) {
+                    return;
+                }
+                mine.clone()
+            }
+        };
+        self.announce(&changed);
+    }
+
+    /// Notes new credentials.
+    pub(super) fn put_credential(
+        &self,
+        tenant: TenantId,
+        cluster: ClusterId,
+        credential: Credential,
+    ) {
+        let mut entries = self.entries();
+        if let Some(entry) = owned(&mut entries, tenant, cluster) {
+            entry.cluster.credential = credential;
+            self.announce(&entry.cluster);
+        }
+    }
+
+    /// Forgets a cluster.
+    pub(super) fn remove(&self, tenant: TenantId, cluster: ClusterId) {
+        let mut entries = self.entries();
+        if owned(&mut entries, tenant, cluster).is_some()
+            && let Some(entry) = entries.remove(&cluster)
+        {
+            let _ = self.changes.send(deleted(&entry.cluster));
+        }
+    }
+
+    /// Forgets every cluster for which `keep` says no.
+    pub(super) fn retain(&self, mut keep: impl FnMut(&Cluster) -> bool) {
+        self.entries().retain(|_, entry| {
+            let keep = keep(&entry.cluster);
+            if !keep {
+                let _ = self.changes.send(deleted(&entry.cluster));
+            }
+            keep
+        });
+    }
+
+    /// Nobody listening is fine.
+    fn announce(&self, cluster: &Cluster) {
+        if self.changes.receiver_count() > 0 {
+            let _ = self.changes.send(Change::Changed(Arc::new(cluster.clone())));
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<ClusterId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn deleted(cluster: &Cluster) -> Change {
+    Change::Deleted { tenant: cluster.tenant, project: cluster.project, cluster: cluster.id }
+}
+
+/// The cluster, if it belongs to the tenant: an identifier alone opens nothing.
+fn owned(
+    entries: &mut HashMap<ClusterId, Entry>,
+    tenant: TenantId,
+    cluster: ClusterId,
+) -> Option<&mut Entry> {
+    entries.get_mut(&cluster).filter(|entry| entry.cluster.tenant == tenant)
+}
+
+/// Our own types always have a JSON form.
+fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
