@@ -8,15 +8,20 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
-use super::proxy::{Proxy, ProxyCredentials, is_direct};
 use crate::{
+    bus::{
+        agent::BusAddress,
+        dial::{Proxy, ProxyCredentials, Tls, is_direct},
+    },
     error::{Error, Kind, Result},
     secret::Secret,
 };
 
 /// The name of the ConfigMap that keeps the agent's identity.
 pub const STATE_NAME: &str = "palisade-agent-state";
-/// The namespace that the import manifest creates.
+
+/// The namespace of the agent unless the settings name another: the one that
+/// the import manifest creates. A test holds the two together.
 pub const NAMESPACE: &str = "palisade-system";
 
 /// Everything that `palisade agent` can be told.
@@ -29,9 +34,10 @@ pub struct AgentSettings {
     /// The CA that signed management's certificate, as PEM; without one the
     /// system's CAs count.
     pub ca_file: Option<PathBuf>,
-    /// `http://host:port` or `socks5://host:port`.
-    pub proxy: Option<String>,
-    /// A file with `user:password` for the proxy.
+    /// `http://host:port` or `socks5://host:port`. User and password may stand
+    /// in the URL, but a URL ends up in process lists: a file is better.
+    pub proxy: Option<Secret<String>>,
+    /// A file with `user:password` for the proxy; goes before the URL's.
     pub proxy_credentials_file: Option<PathBuf>,
     /// Names and networks that are reached without the proxy.
     pub no_proxy: String,
@@ -95,9 +101,9 @@ pub enum Transport {
     /// A WebSocket at `/bus` of the management URL.
     #[default]
     WebSocket,
-    /// TLS straight to the broker at `host:port`.
+    /// TLS straight to the broker. There is no way through a proxy.
     Tls {
-        /// `host:port`, usually port 4222.
+        /// `host` or `host:port`; the port is usually 4222.
         address: String,
     },
 }
@@ -109,10 +115,12 @@ pub struct Management {
     pub url: Url,
     /// PEM certificates to trust, and nothing else; `None` trusts the system's.
     pub ca_pem: Option<String>,
-    /// How the bus is reached.
-    pub transport: Transport,
-    proxy: Option<Proxy>,
-    no_proxy: String,
+    /// The proxy on the way to the HTTP API and to the bus, if any.
+    pub proxy: Option<Proxy>,
+    /// Where the bus is.
+    pub bus: BusAddress,
+    /// Whom the bus client believes: `ca_pem`.
+    pub tls: Tls,
 }
 
 impl Management {
@@ -123,38 +131,63 @@ impl Management {
         let url = management_url(&settings.management_url)?;
         let ca_pem = settings.ca_file.as_deref().map(|path| read_file("ca-file", path));
         let ca_pem = ca_pem.transpose()?;
-        if ca_pem.as_deref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
-            return Err(Error::invalid("ca-file", "there is no PEM certificate in it"));
-        }
-        if let Transport::Tls { address } = &settings.transport {
-            broker_host(address).ok_or_else(|| {
-                Error::invalid("transport", "expected host:port for the broker, e.g. fqdn:4222")
-            })?;
-        }
-        let proxy = match &settings.proxy {
-            Some(proxy) => Some(Proxy::parse(proxy, proxy_credentials(settings)?)?),
-            None => None,
+        let tls = Tls::new(ca_pem.as_deref())
+            .map_err(|cause| Error::invalid("ca-file", cause.to_string()))?;
+        let host = url.host_str().unwrap_or_default();
+        let bus = match &settings.transport {
+            Transport::WebSocket => bus_address("management-url", "wss", &authority(&url))?,
+            Transport::Tls { address } => bus_address("transport", "tls", address)?,
         };
-        let (transport, no_proxy) = (settings.transport.clone(), settings.no_proxy.clone());
-        Ok(Self { url, ca_pem, transport, proxy, no_proxy })
-    }
-
-    /// The proxy on the way to the HTTP API, if any.
-    pub fn api_proxy(&self) -> Option<&Proxy> {
-        self.proxy_to(self.url.host_str().unwrap_or_default())
-    }
-
-    /// The proxy on the way to the bus, if any.
-    pub fn bus_proxy(&self) -> Option<&Proxy> {
-        match &self.transport {
-            Transport::WebSocket => self.api_proxy(),
-            Transport::Tls { address } => self.proxy_to(broker_host(address).unwrap_or_default()),
+        let proxy = match &settings.proxy {
+            Some(proxy) if !is_direct(host, &settings.no_proxy) => {
+                Some(read_proxy(proxy, settings.proxy_credentials_file.as_deref())?)
+            }
+            _ => None,
+        };
+        if proxy.is_some() && matches!(bus, BusAddress::Tls { .. }) {
+            return Err(Error::invalid(
+                "transport",
+                "the broker is not reached through a proxy; leave the transport out, so that \
+                 the bus goes through the management URL, or name the host in no-proxy",
+            ));
         }
+        Ok(Self { url, ca_pem, proxy, bus, tls })
     }
+}
 
-    fn proxy_to(&self, host: &str) -> Option<&Proxy> {
-        self.proxy.as_ref().filter(|_| !is_direct(host, &self.no_proxy))
+/// `host` or `host:port`, with brackets around an IPv6 address.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn bus_address(field: &'static str, scheme: &str, address: &str) -> Result<BusAddress> {
+    let address: Result<BusAddress, _> = format!("{scheme}://{address}").parse();
+    address.map_err(|_| Error::invalid(field, "expected a host and at most a port"))
+}
+
+fn read_proxy(url: &Secret<String>, credentials: Option<&Path>) -> Result<Proxy> {
+    let mut proxy =
+        Proxy::parse(url.expose()).map_err(|cause| Error::invalid("proxy", cause.to_string()))?;
+    if let Some(path) = credentials {
+        let text = Secret::new(read_file("proxy-credentials-file", path)?);
+        proxy.credentials = Some(user_and_password(text.expose()).ok_or_else(|| {
+            Error::invalid("proxy-credentials-file", "expected one line with user:password")
+        })?);
     }
+    Ok(proxy)
+}
+
+/// Reads `user:password`; the password may contain colons, one newline at the
+/// end is cut off.
+fn user_and_password(text: &str) -> Option<ProxyCredentials> {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    let (user, password) = line.split_once(':')?;
+    if user.is_empty() || line.contains(char::is_control) {
+        return None;
+    }
+    Some(ProxyCredentials { user: user.to_owned(), password: Secret::new(password.to_owned()) })
 }
 
 fn management_url(text: &str) -> Result<Url> {
@@ -172,21 +205,6 @@ fn management_url(text: &str) -> Result<Url> {
         return Err(invalid("it must end after the host"));
     }
     Ok(url)
-}
-
-fn broker_host(address: &str) -> Option<&str> {
-    let (host, port) = address.rsplit_once(':')?;
-    let usable = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0);
-    usable.then_some(host)
-}
-
-fn proxy_credentials(settings: &AgentSettings) -> Result<Option<ProxyCredentials>> {
-    let Some(path) = &settings.proxy_credentials_file else { return Ok(None) };
-    let text = Secret::new(read_file("proxy-credentials-file", path)?);
-    let credentials = ProxyCredentials::parse(text.expose()).ok_or_else(|| {
-        Error::invalid("proxy-credentials-file", "expected one line with user:password")
-    })?;
-    Ok(Some(credentials))
 }
 
 fn read_file(field: &'static str, path: &Path) -> Result<String> {
@@ -249,7 +267,7 @@ mod tests {
     fn a_ca_file_without_a_certificate_is_refused() {
         let (_folder, path) = file("not a certificate");
         let settings = AgentSettings { ca_file: Some(path), ..settings("https://m") };
-        assert!(refusal(&settings).contains("no PEM certificate"));
+        assert!(refusal(&settings).contains("ca-file: the CA bundle has no usable"));
     }
 
     #[test]
@@ -262,27 +280,24 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_is_used_unless_no_proxy_names_the_host_that_is_dialled() {
+    fn the_proxy_is_used_unless_no_proxy_names_the_host() {
         let (_folder, path) = file("me:secret\n");
         let mut settings = AgentSettings {
-            proxy: Some("http://proxy:3128".to_owned()),
+            proxy: Some("http://proxy:3128".to_owned().into()),
             proxy_credentials_file: Some(path),
             ..settings("https://m.example.test")
         };
-        let management = Management::from_settings(&settings).unwrap();
-        let credentials = management.api_proxy().unwrap().credentials.clone();
-        assert_eq!(credentials.unwrap().user, "me");
+        let proxy = Management::from_settings(&settings).unwrap().proxy.unwrap();
+        assert_eq!(proxy.credentials.unwrap().user, "me");
         settings.no_proxy = "example.test".to_owned();
-        settings.transport = Transport::Tls { address: "bus.other.test:4222".to_owned() };
-        let management = Management::from_settings(&settings).unwrap();
-        assert!(management.api_proxy().is_none() && management.bus_proxy().is_some());
+        assert!(Management::from_settings(&settings).unwrap().proxy.is_none());
     }
 
     #[test]
     fn credentials_of_the_proxy_that_cannot_be_read_are_not_shown() {
         let (_folder, path) = file("hunter2\n");
         let settings = AgentSettings {
-            proxy: Some("http://proxy:3128".to_owned()),
+            proxy: Some("http://proxy:3128".to_owned().into()),
             proxy_credentials_file: Some(path),
             ..settings("https://m")
         };
@@ -291,12 +306,45 @@ mod tests {
     }
 
     #[test]
-    fn the_brokers_address_needs_a_port() {
-        for address in ["", "m", "m:", ":4222", "m:0", "m:99999"] {
+    fn credentials_are_one_line_with_a_colon() {
+        let read = |text| user_and_password(text).map(|c| (c.user, c.password.expose().clone()));
+        assert_eq!(read("me:a:b\n"), Some(("me".to_owned(), "a:b".to_owned())));
+        assert_eq!(read("me: \r\n"), Some(("me".to_owned(), " ".to_owned())));
+        for text in ["", "me", ":secret", "me:a\nyou:b\n"] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_bus_is_at_the_management_url_unless_the_broker_is_named() {
+        let bus = |settings: &AgentSettings| Management::from_settings(settings).unwrap().bus;
+        let mut settings = settings("https://m.example.test:8443");
+        assert_eq!(bus(&settings).to_string(), "wss://m.example.test:8443/bus");
+        settings.transport = Transport::Tls { address: "bus.example.test".to_owned() };
+        assert_eq!(bus(&settings).to_string(), "tls://bus.example.test:4222");
+        settings.management_url = "https://[fd00::1]".to_owned();
+        settings.transport = Transport::WebSocket;
+        assert_eq!(bus(&settings).to_string(), "wss://[fd00::1]:443/bus");
+    }
+
+    #[test]
+    fn a_broker_that_cannot_be_dialled_is_refused() {
+        for address in ["", ":4222", "m:99999", "m/x", "u@m"] {
             let transport = Transport::Tls { address: address.to_owned() };
             let settings = AgentSettings { transport, ..settings("https://m") };
             assert!(refusal(&settings).contains("transport"), "{address:?}");
         }
+        let through_proxy = AgentSettings {
+            transport: Transport::Tls { address: "m:4222".to_owned() },
+            proxy: Some("http://proxy:3128".to_owned().into()),
+            ..settings("https://m")
+        };
+        assert!(refusal(&through_proxy).contains("no-proxy"));
+    }
+
+    #[test]
+    fn the_agent_looks_for_itself_where_the_manifest_puts_it() {
+        assert_eq!(NAMESPACE, crate::clusters::manifest::NAMESPACE);
     }
 
     #[test]

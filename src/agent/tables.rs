@@ -91,7 +91,12 @@ impl<V> Rows<V> {
         self.listed = true;
     }
 
-    /// Whether a list was ever complete.
+    /// No list can be had; what there is must do.
+    pub fn give_up(&mut self) {
+        self.listed = true;
+    }
+
+    /// Whether a list was ever complete, or given up.
     pub fn is_listed(&self) -> bool {
         self.listed
     }
