@@ -32,5 +32,6 @@ pub mod ui;
 
 pub mod agent;
 pub mod gateway;
+pub mod simulate;
 
 pub mod cli;
