@@ -18,6 +18,8 @@ mod overview;
 mod registry;
 mod service;
 mod statistics;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::{
