@@ -172,8 +172,7 @@ impl Clusters {
     /// Lets the agents of a new tenant in. Call it after the commit; if it is
     /// forgotten or fails, it happens within half a minute all the same.
     pub async fn tenant_added(&self, tenant: TenantId) {
-        let account = TenantAccount { tenant, revocations: Revocations::new() };
-        self.wire.put(account).await;
+        self.wire.add(tenant).await;
     }
 
     /// Cuts off the agents of a deleted tenant and forgets its clusters. Call

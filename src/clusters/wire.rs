@@ -49,6 +49,13 @@ impl Wire {
         })
     }
 
+    /// Lets a new tenant in. One that is in already keeps its revocations.
+    pub(super) async fn add(&self, tenant: TenantId) {
+        if !self.told.lock().await.contains_key(&tenant) {
+            self.put(TenantAccount { tenant, revocations: Revocations::new() }).await;
+        }
+    }
+
     /// Lets a tenant in, or replaces its revocations.
     pub(super) async fn put(&self, account: TenantAccount) {
         let Ok(bus) = self.bus() else { return };

@@ -186,6 +186,7 @@ async fn create_tenant(
 ) -> Answer<Created<CreatedTenantView>> {
     let new = NewTenant { name: new.name, slug: new.slug, admin: new.admin.map(NewUser::from) };
     let created = app.tenants().create(&permit, new).await?;
+    app.clusters().tenant_added(created.tenant.id).await;
     let invite = invite(&app, created.admin.as_ref());
     Ok(Created(CreatedTenantView { tenant: (created.tenant, created.counts).into(), invite }))
 }
@@ -236,6 +237,7 @@ async fn delete_tenant(
     Id(tenant): Id<TenantId>,
 ) -> Answer<Done> {
     app.tenants().delete(&permit, tenant).await?;
+    app.clusters().tenant_removed(tenant).await;
     Ok(Done)
 }
 
