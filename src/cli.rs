@@ -12,9 +12,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod agent;
+mod audit;
 mod config;
+mod demo;
 mod output;
+mod runtime;
 mod serve;
+mod simulate;
 
 /// Manage fleets of Kubernetes clusters from behind the firewall.
 #[derive(Debug, Parser)]
@@ -28,6 +33,14 @@ pub struct Cli {
 enum Command {
     /// Run the management plane.
     Serve(serve::ServeArgs),
+    /// Run the agent of a managed cluster.
+    Agent(agent::AgentArgs),
+    /// Run the protocol of many agents, to size an installation or to show one.
+    Simulate(simulate::SimulateArgs),
+    /// Fill a fresh appliance with a tenant and a dozen simulated clusters.
+    Demo(demo::DemoArgs),
+    /// Prove that an exported audit trail is whole.
+    Audit(audit::AuditArgs),
     /// Look at the settings.
     Config(config::ConfigArgs),
     /// Print the OpenAPI document of the HTTP API.
@@ -41,6 +54,10 @@ pub fn run() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Agent(args) => agent::run(args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Config(args) => config::run(args),
         Command::Openapi => output::print(&crate::gateway::document()),
     }

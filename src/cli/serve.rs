@@ -74,6 +74,9 @@ async fn serve(config: Config) -> Result<()> {
 async fn greet(app: &App, address: SocketAddr) -> Result<()> {
     say(&format!("Palisade {} listens on https://{address}", env!("CARGO_PKG_VERSION")));
     say(&format!("Certificate SHA-256: {}", app.certificate().fingerprint));
+    // For command line clients and agents on this machine; it is no secret.
+    let ca = app.config().storage.data_dir.join("ca.pem");
+    std::fs::write(ca, app.served_certificate().anchor_pem()).map_err(Error::internal)?;
     if let Some(code) = app.setup().new_code().await? {
         let file = app.config().storage.data_dir.join("setup-code");
         write_private(&file, &code.expose_grouped())?;
