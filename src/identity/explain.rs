@@ -247,15 +247,13 @@ impl Sentence<'_> {
         };
         if self.because.is_empty() && !self.elsewhere.is_empty() {
             let noun = if self.elsewhere.len() == 1 { "project" } else { "projects" };
-            text.push_str(&format!(" It is allowed in {noun} {}.", self.elsewhere.join(", ")));
+            text = format!("{text} It is allowed in {noun} {}.", self.elsewhere.join(", "));
         }
-        match self.state {
-            "disabled" => {
-                text.push_str(" The account is disabled, so nothing can be done with it.")
-            }
-            "invited" => text.push_str(" The invitation has not been accepted yet."),
-            _ => {}
-        }
+        text += match self.state {
+            "disabled" => " The account is disabled, so nothing can be done with it.",
+            "invited" => " The invitation has not been accepted yet.",
+            _ => "",
+        };
         text
     }
 }

@@ -4,6 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 
 use super::{Account, UserView, Users, find_present, open_user};
 use crate::{
+    clock::Timestamp,
     error::{Error, Result},
     identity::pages,
     ids::{TeamId, TenantId, UserId},
@@ -86,7 +87,7 @@ fn place(user: &UserView, sort: &str) -> Cursor {
         "state" => Key::Text(user.state.clone()),
         "createdAt" => Key::Int(user.created_at.as_micros()),
         // Who has never logged in comes before everybody who has.
-        "lastLoginAt" => Key::Int(user.last_login_at.map_or(0, |at| at.as_micros())),
+        "lastLoginAt" => Key::Int(user.last_login_at.map_or(0, Timestamp::as_micros)),
         _ => Key::Text(user.name.to_lowercase()),
     };
     Cursor { key, id: user.id.to_string() }
@@ -114,10 +115,7 @@ fn open_cursor(ring: &Keyring, cursor: &Cursor) -> Result<Cursor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        clock::{SystemRandom, Timestamp},
-        ids::Uid,
-    };
+    use crate::{clock::SystemRandom, ids::Uid};
 
     fn user(name: &str, email: &str, last_login: Option<i64>) -> UserView {
         UserView {
