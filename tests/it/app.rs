@@ -80,7 +80,7 @@ impl TestApp {
 
     /// A client that has not signed in.
     pub(crate) fn anonymous(&self) -> Client {
-        Client::new(&self.url, &self.app.certificates().current().anchor_pem().to_owned())
+        Client::new(&self.url, self.app.certificates().current().anchor_pem())
     }
 
     /// Completes the set-up; the client is the first system administrator.

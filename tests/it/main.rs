@@ -2,11 +2,14 @@
 //! with real peers, one file for each area.
 
 mod app;
+mod audit;
 mod client;
 mod config;
 mod coverage;
+mod fleet;
 mod http;
 mod openapi;
+mod people;
 mod projects;
 mod sessions;
 mod setup;

@@ -1,6 +1,7 @@
 //! The OpenAPI document in the tree is the one that the program serves.
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
 fn the_snapshot_of_the_openapi_document_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/openapi.json");
     let current = palisade::gateway::document() + "\n";

@@ -120,6 +120,8 @@ fn code(text: &str) -> &str {
 /// Modules of this crate that a text names: `crate::x` and `use crate::{x…, y…}`.
 fn imports(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let text = &lines.collect::<Vec<_>>().join("\n");
     for (place, _) in text.match_indices("crate::") {
         let rest = &text[place + "crate::".len()..];
         if let Some(group) = rest.strip_prefix('{') {

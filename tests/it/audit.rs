@@ -1,0 +1,141 @@
+//! The audit trail: complete, exportable, and impossible to change unseen.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    app::{TestApp, eventually},
+    client::Client,
+};
+
+/// A verdict after everything has joined the chain.
+async fn verified(client: &Client) -> serde_json::Value {
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    let reply = client.get("/v1/audit/verify").await;
+    reply.assert_status(200);
+    reply.json
+}
+
+#[tokio::test]
+async fn changes_logins_and_failures_are_recorded_and_the_chain_is_whole() {
+    let t = TestApp::start().await;
+    let system = t.set_up().await;
+    let acme = t.tenant(&system, "acme").await;
+    acme.post("/v1/projects", json!({"name": "Web"})).await.assert_status(201);
+    t.try_log_in("admin@acme.example.com", "not-the-password-at-all", "tenant")
+        .await
+        .assert_status(401);
+    let records = acme.get("/v1/audit").await;
+    let seen: Vec<_> = records
+        .items()
+        .iter()
+        .map(|record| (record["action"].clone(), record["outcome"].clone()))
+        .collect();
+    for expected in
+        [("project.create", "success"), ("auth.login", "success"), ("auth.login", "failed")]
+    {
+        assert!(seen.contains(&(json!(expected.0), json!(expected.1))), "{expected:?}: {seen:?}");
+    }
+    let verdict = verified(&acme).await;
+    assert_eq!(verdict["ok"], true, "{verdict}");
+    assert!(verdict["records"].as_i64() >= Some(3), "{verdict}");
+}
+
+#[tokio::test]
+async fn an_export_is_proven_offline_and_any_change_to_it_is_found() {
+    let t = TestApp::start().await;
+    let system = t.set_up().await;
+    let acme = t.tenant(&system, "acme").await;
+    for number in 0..5 {
+        acme.post("/v1/projects", json!({"name": format!("P{number}")})).await.assert_status(201);
+    }
+    let whole = eventually(Duration::from_secs(5), || async {
+        let reply = acme.get("/v1/audit/export.jsonl").await;
+        (reply.body.matches("project.create").count() == 5).then_some(reply.body)
+    })
+    .await;
+    let verify = |text: &str| palisade::audit::verify_export(text.as_bytes(), None);
+    assert_eq!(verify(&whole).expect("readable").first_bad, None);
+
+    let lines: Vec<&str> = whole.lines().collect();
+    let record = lines.iter().position(|line| line.contains("P2")).expect("a record");
+    let changed = whole.replace("P2", "PX");
+    let deleted = [&lines[..record], &lines[record + 1..]].concat().join("\n");
+    let mut swapped = lines.clone();
+    let next =
+        (record + 1..lines.len()).find(|i| lines[*i].contains("\"record\"")).expect("another");
+    swapped.swap(record, next);
+    let truncated = lines[..lines.len() - 1].join("\n");
+    for (what, text) in [
+        ("changed", changed),
+        ("deleted", deleted),
+        ("swapped", swapped.join("\n")),
+        ("truncated", truncated),
+    ] {
+        let verdict = verify(&text).expect("readable");
+        assert!(verdict.first_bad.is_some(), "{what} was not found");
+    }
+}
+
+#[tokio::test]
+async fn a_csv_cell_cannot_start_a_formula() {
+    let t = TestApp::start().await;
+    let system = t.set_up().await;
+    let acme = t.tenant(&system, "acme").await;
+    let new = json!({"email": "evil@acme.example.com", "name": "=cmd()", "password": crate::app::PASSWORD});
+    acme.post("/v1/users", new).await.assert_status(201);
+    t.log_in("evil@acme.example.com").await;
+    let csv = acme.get("/v1/audit/export.csv").await;
+    csv.assert_status(200);
+    assert!(csv.body.contains("'=cmd()"), "{}", csv.body);
+    assert!(!csv.body.contains(",=cmd()"), "{}", csv.body);
+}
+
+#[tokio::test]
+async fn reading_the_audit_trail_is_recorded_too() {
+    let t = TestApp::start().await;
+    let system = t.set_up().await;
+    let acme = t.tenant(&system, "acme").await;
+    acme.get("/v1/audit").await.assert_status(200);
+    let records = acme.get("/v1/audit?action=audit.list").await;
+    assert!(!records.items().is_empty());
+}
+
+#[tokio::test]
+async fn the_database_its_log_and_nothing_else_on_disk_show_a_planted_secret() {
+    let t = TestApp::start().await;
+    let system = t.set_up().await;
+    let acme = t.tenant(&system, "acme").await;
+    let new = json!({"email": "canarymail@acme.example.com", "name": "Canaryname Person",
+        "password": "canarypassword-meadow-71"});
+    acme.post("/v1/users", new).await.assert_status(201);
+    let key =
+        acme.post("/v1/api-keys", json!({"name": "pipeline"})).await.text("/secret").to_owned();
+    let data = t.directory.path().join("var");
+    let mut searched = 0;
+    let mut folders = vec![data];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("readable") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).expect("readable");
+            searched += bytes.len();
+            for secret in [
+                "canarymail",
+                "Canaryname",
+                "canarypassword",
+                "root@example.com",
+                &key,
+                acme.token(),
+            ] {
+                let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+                assert!(!found, "{secret} stands in {}", path.display());
+            }
+        }
+    }
+    assert!(searched > 50_000, "only {searched} bytes were searched");
+}

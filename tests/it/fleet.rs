@@ -1,0 +1,107 @@
+//! Clusters over the real bus: import, reports, silence, removal.
+
+use std::time::Duration;
+
+use palisade::{
+    agent::Transport,
+    secret::Secret,
+    simulate::{self, Shape, SimulateSettings},
+};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::app::{TestApp, eventually};
+
+/// Two ports that are free now.
+fn free_ports() -> (String, String) {
+    let bind = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (one, other) = (bind(), bind());
+    let text = |listener: &std::net::TcpListener| listener.local_addr().expect("bound").to_string();
+    (text(&one), text(&other))
+}
+
+async fn with_bus() -> TestApp {
+    let (tls, websocket) = free_ports();
+    TestApp::start_with(&[
+        ("bus.mode", "managed"),
+        ("bus.listen", &tls),
+        ("bus.websocket_listen", &websocket),
+        ("agents.heartbeat_timeout_seconds", "15"),
+    ])
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn simulated_clusters_become_healthy_and_unreachable_when_they_fall_silent() {
+    let t = with_bus().await;
+    let system = t.set_up().await;
+    let acme = t.tenant(&system, "acme").await;
+    let key = acme.post("/v1/api-keys", json!({"name": "fleet"})).await.text("/secret").to_owned();
+    let ca = t.directory.path().join("ca.pem");
+    std::fs::write(&ca, t.app.certificates().current().anchor_pem()).expect("written");
+    let settings = SimulateSettings {
+        management_url: t.url.clone(),
+        api_key: Secret::new(key),
+        ca_file: Some(ca),
+        transport: Transport::WebSocket,
+        clusters: 3,
+        project: "Factories".to_owned(),
+        name_prefix: "plant".to_owned(),
+        duration: None,
+        shape: Shape { degraded_percent: 0, ..Shape::default() },
+        cleanup: false,
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let fleet = tokio::spawn(async move {
+        let mut out = Vec::new();
+        simulate::run(settings, &mut out, async {
+            let _ = stopped.await;
+        })
+        .await
+        .map(drop)
+    });
+    eventually(Duration::from_secs(40), || async {
+        let list = acme.get("/v1/clusters?phase=healthy").await;
+        (list.number("/total") == 3).then_some(())
+    })
+    .await;
+    let overview = acme.get("/v1/overview").await;
+    assert_eq!(overview.number("/clusters/healthy"), 3, "{}", overview.body);
+
+    stop.send(()).expect("the simulation listens");
+    fleet.await.expect("no panic").expect("a clean end");
+    eventually(Duration::from_secs(40), || async {
+        let list = acme.get("/v1/clusters?phase=unreachable").await;
+        (list.number("/total") == 3).then_some(())
+    })
+    .await;
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_token_enrols_one_agent_and_the_manifest_shows_nothing_afterwards() {
+    let t = with_bus().await;
+    let system = t.set_up().await;
+    let acme = t.tenant(&system, "acme").await;
+    let project = acme.post("/v1/projects", json!({"name": "Web"})).await.text("/uid").to_owned();
+    let body = json!({"name": "plant-1", "project": project});
+    let created = acme.post("/v1/clusters", body).await;
+    created.assert_status(201);
+    assert!(created.text("/import/command").starts_with("kubectl apply -f https://"));
+    let token = created.text("/import/manifestUrl").rsplit('/').next().expect("a token").to_owned();
+    let manifest = t.anonymous().get(&format!("/v1/agent/manifest/{token}")).await;
+    manifest.assert_status(200);
+    assert!(manifest.body.contains("kind: Deployment"), "{}", manifest.body);
+
+    let key = palisade::bus::AgentKey::generate(&palisade::clock::SystemRandom);
+    let body =
+        json!({"token": token, "publicKey": key.public_key().as_str(), "agentVersion": "0.1.0"});
+    t.anonymous().post("/v1/agent/enrol", body.clone()).await.assert_status(200);
+    t.anonymous().post("/v1/agent/enrol", body).await.assert_problem(409, "token-used");
+    t.anonymous().get(&format!("/v1/agent/manifest/{token}")).await.assert_status(404);
+    let rival = t.tenant(&system, "rival").await;
+    let path = format!("/v1/clusters/{}", created.text("/cluster/uid"));
+    rival.get(&path).await.assert_problem(404, "not-found");
+    acme.delete(&path).await.assert_status(204);
+    t.stop().await;
+}
