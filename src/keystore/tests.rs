@@ -2,6 +2,7 @@
 
 mod crash;
 mod fields;
+mod kill;
 mod opening;
 mod recovery;
 mod rotation;

@@ -274,9 +274,15 @@ fn a_slot_of_another_kind_or_file_does_not_open() {
 
 #[test]
 fn a_passphrase_slot_that_asks_for_absurd_work_is_refused_at_once() {
-    let fixture = Fixture::sealed_by(SealMode::Passphrase(passphrase()));
-    for (field, value) in [("memoryKib", 4_000_000_000_u32), ("passes", 4_000_000), ("lanes", 99)] {
-        forge(&fixture, |file| file["seal"]["stretch"][field] = value.into());
+    // Each is just beyond the limit, so that it would be done without it.
+    for (field, memory_kib, value) in
+        [("memoryKib", 0, 1_048_577_u32), ("passes", 64, 65), ("lanes", 1024, 17)]
+    {
+        let fixture = Fixture::sealed_by(SealMode::Passphrase(passphrase()));
+        forge(&fixture, |file| {
+            file["seal"]["stretch"]["memoryKib"] = memory_kib.into();
+            file["seal"]["stretch"][field] = value.into();
+        });
         let result = Keystore::open(&fixture.dir(), Unlock::Passphrase(passphrase()));
         assert_eq!(refused(&fixture.dir(), result).1, "keystore-damaged", "{field}");
     }
