@@ -58,8 +58,7 @@ pub struct Answer {
     pub server_time: Option<Timestamp>,
 }
 
-/// Trades the one-time token for credentials of `key`. Asking again with the
-/// same token and key is safe: the key was kept before the first request.
+/// Trades the one-time token for credentials of `key`.
 pub async fn enrol(management: &Management, token: &Secret<String>, key: &AgentKey) -> Answer {
     let request = EnrolRequest {
         token: token.expose().clone(),

@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** a key is kept, sealed, before management hears of it. Whoever
 //! dies between enrolment and the next write asks again with the same token
-//! and the same key, which management answers like the first time.
+//! and the same key, by which management can know it again.
 
 use std::{sync::Arc, time::Duration};
 

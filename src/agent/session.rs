@@ -140,6 +140,9 @@ impl<S: Source, T: Tally> Session<'_, S, T> {
 
     async fn heartbeats(&self) -> Infallible {
         let period = Duration::from_secs(HEARTBEAT_SECONDS);
+        // An error means that the link is gone; `follow_state` ends the session then.
+        let mut state = self.link.state();
+        let _ = state.wait_for(|state| *state == LinkState::Connected).await;
         // The first one comes anywhere within the interval, so that agents
         // started together do not beat together.
         let mut beats = interval_at(Instant::now() + fraction(period, self.random), period);
@@ -164,7 +167,7 @@ impl<S: Source, T: Tally> Session<'_, S, T> {
             if state.has_changed().unwrap_or(false) {
                 pace.reconnected();
             }
-            // An error means that the link is gone; `refused` ends the session then.
+            // An error means that the link is gone; `follow_state` ends the session then.
             if state.wait_for(|state| *state == LinkState::Connected).await.is_err() {
                 std::future::pending::<()>().await;
             }

@@ -13,4 +13,5 @@ mod people;
 mod projects;
 mod sessions;
 mod setup;
+mod simulate;
 mod tidy;
