@@ -119,6 +119,9 @@ impl Vault {
     }
 
     async fn insert_key(&self, tx: &mut Tx, tenant: TenantId, version: u32) -> Result<()> {
+        // A key wrapped while the root key is being replaced must not be missed:
+        // both wait for the same row.
+        store::tenants::lock(tx, TenantId::SYSTEM).await?;
         let (_, wrapped) = self.keystore.new_tenant_key(tenant, version, &*self.random);
         let row = TenantKeyRow {
             tenant_id: tenant,
@@ -169,6 +172,7 @@ impl Vault {
     pub async fn rotate_root(&self, store: &store::Store, clock: &dyn Clock) -> Result<()> {
         self.keystore.begin_root_rotation(clock, &*self.random)?;
         let mut tx = store.begin().await?;
+        store::tenants::lock(&mut tx, TenantId::SYSTEM).await?;
         for mut row in store::tenant_keys::all(&mut tx).await? {
             let wrapped = wrapped(&row)?;
             let wrapped =

@@ -79,16 +79,15 @@ impl ServedCertificate {
             // An imported one stays whatever it says: its owner decides.
             *source == Source::Imported || (covered && !certificate.info().is_due_for_renewal(now))
         });
-        let (source, certificate) = match usable {
-            Some((source, certificate, _)) => (source, certificate),
-            None => {
-                let issued = ca.issue_server(&names, parent.as_ref(), now, ledger.random())?;
-                keep(&ledger, change.tx(), Source::Internal, &issued).await?;
-                let event = Event::new("certificate.renew");
-                let fingerprint = issued.info().fingerprint.clone();
-                change.commit(event.with("fingerprint", fingerprint)).await?;
-                (Source::Internal, issued)
-            }
+        let (source, certificate) = if let Some((source, certificate, _)) = usable {
+            (source, certificate)
+        } else {
+            let issued = ca.issue_server(&names, parent.as_ref(), now, ledger.random())?;
+            keep(&ledger, change.tx(), Source::Internal, &issued).await?;
+            let event = Event::new("certificate.renew");
+            let fingerprint = issued.info().fingerprint.clone();
+            change.commit(event.with("fingerprint", fingerprint)).await?;
+            (Source::Internal, issued)
         };
         let store = Arc::new(CertificateStore::new(certificate));
         Ok(Self { ledger, ca, names, parent, store, source: RwLock::new(source) })

@@ -284,8 +284,8 @@ async fn what_another_node_changed_is_taken_over() {
     store::clusters::rename(&mut tx, given.tenant, id, "core", 1).await.expect("renamed");
     tx.commit().await.expect("commit");
     given.clusters().compare_once().await.expect("compared");
-    let Ok(Change::Changed(changed)) = changes.try_recv() else { panic!("no change") };
-    assert_eq!(changed.name, "core");
+    let Ok(Change::Changed(shown)) = changes.try_recv() else { panic!("no change") };
+    assert_eq!(shown.name, "core");
 
     given.clock.advance(Duration::from_secs(1));
     let mut tx = given.app.ledger().store().begin().await.expect("begin");

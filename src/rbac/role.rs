@@ -199,16 +199,11 @@ mod tests {
 
     #[test]
     fn what_each_built_in_role_allows_is_what_was_reviewed() {
-        let mut table = String::new();
-        for role in BUILT_IN {
+        let line = |role: &BuiltIn| {
             let names: Vec<_> = role.permissions().iter().map(Permission::name).collect();
-            table.push_str(&format!(
-                "{} ({}): {}\n",
-                role.name,
-                role.scope.as_str(),
-                names.join(" ")
-            ));
-        }
+            format!("{} ({}): {}\n", role.name, role.scope.as_str(), names.join(" "))
+        };
+        let table: String = BUILT_IN.iter().map(line).collect();
         insta::assert_snapshot!("built_in_roles", table);
     }
 }

@@ -186,7 +186,8 @@ impl Tenants {
             name.trim().clone_into(&mut tenant.name);
         }
         if let Some(suspended) = wanted.suspended {
-            tenant.state = if suspended { "suspended" } else { "active" }.to_owned();
+            let state = if suspended { "suspended" } else { "active" };
+            state.clone_into(&mut tenant.state);
         }
         if !store::tenants::update(change.tx(), &tenant, version).await? {
             return Err(stale());

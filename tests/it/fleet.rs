@@ -52,13 +52,14 @@ async fn simulated_clusters_become_healthy_and_unreachable_when_they_fall_silent
         cleanup: false,
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let fleet = tokio::spawn(async move {
+    let fleet = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let mut out = Vec::new();
-        simulate::run(settings, &mut out, async {
+        let stopped = async {
             let _ = stopped.await;
-        })
-        .await
-        .map(drop)
+        };
+        let run = simulate::run(settings, &mut out, stopped);
+        runtime.expect("a runtime").block_on(run).map(drop)
     });
     eventually(Duration::from_secs(40), || async {
         let list = acme.get("/v1/clusters?phase=healthy").await;
@@ -69,7 +70,8 @@ async fn simulated_clusters_become_healthy_and_unreachable_when_they_fall_silent
     assert_eq!(overview.number("/clusters/healthy"), 3, "{}", overview.body);
 
     stop.send(()).expect("the simulation listens");
-    fleet.await.expect("no panic").expect("a clean end");
+    let ended = tokio::task::spawn_blocking(|| fleet.join()).await.expect("no panic");
+    ended.expect("no panic").expect("a clean end");
     eventually(Duration::from_secs(40), || async {
         let list = acme.get("/v1/clusters?phase=unreachable").await;
         (list.number("/total") == 3).then_some(())
