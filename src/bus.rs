@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, watch};
 pub use claims::Revocations;
 pub use control::{Inbound, InboundKind, InboundTotals, Reply};
 pub use keys::{AgentKey, AgentPublicKey};
-pub use server::{BrokerState, BusSettings, TlsFiles};
+pub use server::{BrokerState, BusSettings, TlsFiles, configuration};
 pub use trust::Trust;
 
 use crate::{
@@ -75,7 +75,8 @@ pub struct Bus {
     trust: Arc<Trust>,
     clock: Arc<dyn Clock>,
     control: Control,
-    supervisor: Supervisor,
+    websocket: SocketAddr,
+    supervisor: Option<Supervisor>,
 }
 
 impl Bus {
@@ -93,22 +94,24 @@ impl Bus {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<(Self, mpsc::Receiver<Inbound>)> {
-        let supervisor = Supervisor::start(settings, &trust, tls, clock.as_ref()).await?;
+        let (supervisor, websocket) = if settings.managed {
+            let supervisor = Supervisor::start(settings, &trust, tls, clock.as_ref()).await?;
+            let websocket = supervisor.websocket();
+            (Some(supervisor), websocket)
+        } else {
+            settings.check()?;
+            (None, settings.websocket)
+        };
         let trust = Arc::new(trust);
         let now = clock.now();
         let wanted = tenants
             .into_iter()
             .map(|account| (account.tenant, current(account.revocations, now)))
             .collect();
-        let connected = Control::connect(
-            supervisor.websocket(),
-            Arc::clone(&trust),
-            wanted,
-            Arc::clone(&clock),
-            random,
-        );
+        let connected =
+            Control::connect(websocket, Arc::clone(&trust), wanted, Arc::clone(&clock), random);
         let (control, receiver) = Box::pin(connected).await?;
-        Ok((Self { trust, clock, control, supervisor }, receiver))
+        Ok((Self { trust, clock, control, websocket, supervisor }, receiver))
     }
 
     /// Lets the agents of a tenant in, from now on and on every later start of
@@ -174,7 +177,10 @@ impl Bus {
 
     /// How the bus is doing now.
     pub fn status(&self) -> BusStatus {
-        let (broker, restarts) = self.supervisor.state().borrow().clone();
+        let (broker, restarts) = match &self.supervisor {
+            Some(supervisor) => supervisor.state().borrow().clone(),
+            None => (BrokerState::External, 0),
+        };
         BusStatus {
             connected: *self.control.connected().borrow(),
             broker,
@@ -202,18 +208,22 @@ impl Bus {
 
     /// Where the gateway's tunnel finds the broker.
     pub fn websocket_address(&self) -> SocketAddr {
-        self.supervisor.websocket()
+        self.websocket
     }
 
-    /// Makes the broker read its certificate again; no connection is dropped.
+    /// Makes our own broker read its certificate again; no connection is dropped.
     pub async fn reload_certificate(&self) {
-        self.supervisor.reload().await;
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.reload().await;
+        }
     }
 
-    /// Stops the broker. Agents dial again until another one answers.
+    /// Stops the broker, if it is ours. Agents dial again until another one answers.
     pub async fn shutdown(self) {
         drop(self.control);
-        self.supervisor.stop().await;
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.stop().await;
+        }
     }
 }
 

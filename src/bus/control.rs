@@ -43,6 +43,8 @@ use requests::Requests;
 /// Messages that one subscription may hold before the client drops some. The
 /// pump never waits, so this is for moments when the process gets no CPU.
 const SUBSCRIPTION_CAPACITY: usize = 128 * 1024;
+/// How long a broker that somebody else runs may take to start.
+const STARTING: Duration = Duration::from_secs(10);
 /// How often silent agents are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 /// The pause between attempts to bring accounts up to date.
@@ -61,7 +63,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Connects to the broker's WebSocket listener, brings its accounts up to
+    /// Connects to the broker's WebSocket listener, waiting up to ten seconds for
+    /// a broker that is still starting, brings its accounts up to
     /// date, and begins to receive. [`crate::error::Kind::Unavailable`] if the broker cannot be
     /// reached or does not let us in.
     pub async fn connect(
@@ -206,7 +209,7 @@ async fn connect(
             Ok(auth)
         }
     });
-    let connecting = options
+    let options = options
         .name(format!("palisade {role:?}"))
         .max_reconnects(None)
         .ignore_discovered_servers()
@@ -226,12 +229,20 @@ async fn connect(
                 other => debug!("{role:?} connection to the message broker: {other}"),
             }
             std::future::ready(())
-        })
-        .connect(format!("ws://{websocket}"));
-    let client = Box::pin(connecting).await.map_err(|error| {
-        Error::unavailable("The message broker does not let us in.").caused_by(error)
-    })?;
-    Ok((client, up))
+        });
+    let given_up = Instant::now() + STARTING;
+    loop {
+        let connecting = options.clone().connect(format!("ws://{websocket}"));
+        match Box::pin(connecting).await {
+            Ok(client) => return Ok((client, up)),
+            Err(error) if Instant::now() >= given_up => {
+                return Err(Error::unavailable("The message broker cannot be reached.")
+                    .with_hint(format!("It should listen on {websocket}; see its log."))
+                    .caused_by(error));
+            }
+            Err(_) => tokio::time::sleep(STARTING / 50).await,
+        }
+    }
 }
 
 /// Compares accounts after every reconnection, as the broker may be another one.

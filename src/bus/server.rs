@@ -23,7 +23,7 @@ use process::Process;
 
 use super::trust::Trust;
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     error::{Error, Kind, Result},
 };
 
@@ -42,6 +42,9 @@ const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 pub struct BusSettings {
     /// Where the broker's configuration and accounts are; created if missing, private to us.
     pub directory: PathBuf,
+    /// Whether we start the broker. If not, somebody else runs one at
+    /// [`BusSettings::websocket`] with [`configuration`].
+    pub managed: bool,
     /// The program; a bare name is looked up in `PATH`.
     pub binary: PathBuf,
     /// The TLS listener for agents that do not come through the gateway; `None` for none.
@@ -61,15 +64,17 @@ impl BusSettings {
     pub fn in_directory(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
+            managed: true,
             binary: "nats-server".into(),
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 4222))),
-            websocket: SocketAddr::from(([127, 0, 0, 1], 4223)),
+            websocket: SocketAddr::from(([127, 0, 0, 1], 4280)),
             monitoring: None,
             max_connections: 20_000,
         }
     }
 
-    fn check(&self) -> Result<()> {
+    /// `Invalid` when a listener without TLS is not on loopback.
+    pub(super) fn check(&self) -> Result<()> {
         let mut loopback = vec![("bus.websocket", self.websocket)];
         loopback.extend(self.monitoring.map(|address| ("bus.monitoring", address)));
         for (field, address) in loopback {
@@ -106,6 +111,8 @@ pub enum BrokerState {
     },
     /// It was stopped.
     Stopped,
+    /// Somebody else runs it.
+    External,
 }
 
 /// Keeps one broker running. Dropping it stops the broker without waiting.
@@ -134,7 +141,14 @@ impl Supervisor {
         settings.check()?;
         check_version(&settings.binary).await?;
         let config = config::config_file(settings);
-        process::stop_leftovers(&config).await;
+        process::stop_leftovers(&config).await.map_err(|process::InUse { pid }| {
+            let directory = settings.directory.display();
+            startup_error(
+                "bus-directory-in-use",
+                format!("Process {pid} already runs a message broker from {directory}."),
+            )
+            .with_hint("Stop the other palisade, or give this one a directory of its own.")
+        })?;
         let websocket = take_ports(settings)?;
         let text = config::render(settings, websocket, tls, trust, clock.now())?;
         write_config(settings, &config, &text)?;
@@ -174,6 +188,18 @@ impl Supervisor {
         let _ = self.orders.send(Order::Stop).await;
         let _ = self.state.clone().wait_for(|(state, _)| *state == BrokerState::Stopped).await;
     }
+}
+
+/// The configuration for a broker that somebody else runs, e.g. systemd.
+/// `Invalid` when the settings do not go together.
+pub fn configuration(
+    settings: &BusSettings,
+    trust: &Trust,
+    tls: Option<&TlsFiles>,
+    now: Timestamp,
+) -> Result<String> {
+    settings.check()?;
+    config::render(settings, settings.websocket, tls, trust, now)
 }
 
 /// How to start the broker once more.

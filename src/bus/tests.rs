@@ -1,6 +1,7 @@
 //! The bus against a real `nats-server`.
 
 mod accounts;
+mod broker;
 mod flow;
 mod gateway;
 mod isolation;
@@ -29,7 +30,6 @@ const SILENCE: Duration = Duration::from_millis(300);
 struct Rig {
     bus: Bus,
     inbound: mpsc::Receiver<Inbound>,
-    #[expect(dead_code, reason = "it is removed when the rig is dropped")]
     directory: TempDir,
 }
 

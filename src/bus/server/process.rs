@@ -218,14 +218,23 @@ fn log(text: &str) {
     }
 }
 
+/// Another process of ours is alive and uses the same directory.
+#[derive(Debug)]
+pub(super) struct InUse {
+    pub(super) pid: i32,
+}
+
 /// Stops every broker that still runs with `config`: an earlier run of ours
 /// was killed so hard that it could not take its broker along.
-pub(super) async fn stop_leftovers(config: &Path) {
+pub(super) async fn stop_leftovers(config: &Path) -> Result<(), InUse> {
     for pid in brokers_with(config) {
         // The handle comes first: it stays with this process even if the number is given to another.
         let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
         if !is_broker_with(pid, config) {
             continue;
+        }
+        if let Some(pid) = living_owner(pid) {
+            return Err(InUse { pid });
         }
         warn!("stopping the message broker of an earlier run (process {})", pid.as_raw_nonzero());
         for signal in [Signal::TERM, Signal::KILL] {
@@ -240,6 +249,21 @@ pub(super) async fn stop_leftovers(config: &Path) {
             }
         }
     }
+    Ok(())
+}
+
+/// The parent of a broker, if it is another running process of this program.
+fn living_owner(broker: Pid) -> Option<i32> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", broker.as_raw_nonzero())).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
+    let own = std::fs::read_link("/proc/self/exe").ok()?;
+    let theirs = std::fs::read_link(format!("/proc/{parent}/exe")).ok()?;
+    let parent: i32 = parent.parse().ok()?;
+    let is_us = u32::try_from(parent).is_ok_and(|parent| parent == std::process::id());
+    // The name, because the program may have been replaced by a newer one.
+    let same = own.file_name() == theirs.file_name();
+    (same && !is_us).then_some(parent)
 }
 
 fn brokers_with(config: &Path) -> Vec<Pid> {
