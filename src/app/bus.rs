@@ -60,14 +60,8 @@ pub(super) async fn start(
     certificates: &CertificateStore,
     random: &Arc<dyn Random>,
 ) -> Result<Option<mpsc::Receiver<Inbound>>> {
-    match config.bus.mode {
-        BusMode::Off => return Ok(None),
-        BusMode::Managed => {}
-        BusMode::External => {
-            let message = "bus.mode external is not supported by this version.";
-            return Err(Error::new(Kind::Invalid, "bus-mode", message)
-                .with_hint("Set bus.mode to managed, or to off."));
-        }
+    if config.bus.mode == BusMode::Off {
+        return Ok(None);
     }
     let directory = config.storage.data_dir.join("bus");
     let listen = config.bus.listen.address();
@@ -76,6 +70,7 @@ pub(super) async fn start(
         None => None,
     };
     let settings = BusSettings {
+        managed: config.bus.mode == BusMode::Managed,
         binary: config.bus.nats_server.clone(),
         listen,
         websocket: config.bus.websocket_listen,
@@ -139,7 +134,7 @@ fn watch(app: &App) {
                 continue;
             };
             match (status.connected, status.broker) {
-                (true, BrokerState::Ready) => reporter.good("agents can connect"),
+                (true, BrokerState::Ready | BrokerState::External) => reporter.good("agents can connect"),
                 (_, BrokerState::Restarting { .. }) => {
                     reporter.bad("the message broker has ended and is started again")
                 }
