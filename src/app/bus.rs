@@ -134,7 +134,9 @@ fn watch(app: &App) {
                 continue;
             };
             match (status.connected, status.broker) {
-                (true, BrokerState::Ready | BrokerState::External) => reporter.good("agents can connect"),
+                (true, BrokerState::Ready | BrokerState::External) => {
+                    reporter.good("agents can connect")
+                }
                 (_, BrokerState::Restarting { .. }) => {
                     reporter.bad("the message broker has ended and is started again")
                 }

@@ -85,7 +85,8 @@ async fn a_csv_cell_cannot_start_a_formula() {
     let acme = t.tenant(&system, "acme").await;
     let new = json!({"email": "evil@acme.example.com", "name": "=cmd()", "password": crate::app::PASSWORD});
     acme.post("/v1/users", new).await.assert_status(201);
-    t.log_in("evil@acme.example.com").await;
+    let evil = t.log_in("evil@acme.example.com").await;
+    evil.post("/v1/auth/logout", json!({})).await.assert_status(204);
     let csv = acme.get("/v1/audit/export.csv").await;
     csv.assert_status(200);
     assert!(csv.body.contains("'=cmd()"), "{}", csv.body);

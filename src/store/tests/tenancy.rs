@@ -42,6 +42,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("audit::insert_checkpoint", "a checkpoint refers to nothing"),
     ("clusters::all", "for start-up"),
     ("clusters::all_without_reports", "for the comparison with what is in memory"),
+    ("tenants::lock", "shows nothing and changes nothing"),
     ("enrolment::find_credential", "an agent proves itself by its signature"),
     ("enrolment::find_token", "whoever holds the token is not logged in"),
     ("enrolment::insert_credential", "keys outlive their cluster and refer to nothing"),
@@ -229,6 +230,7 @@ async fn nothing_in_rights(given: &Given, stranger: TenantId, theirs: &World) ->
     let everything = AssignmentFilter::default();
     find_nothing! { given;
         assignments::active_holders(stranger, theirs.role.id);
+        assignments::all(stranger);
         assignments::delete(stranger, theirs.assignment);
         assignments::find(stranger, theirs.assignment);
         assignments::list(stranger, everything, &list);
@@ -262,6 +264,7 @@ async fn nothing_in_accounts(given: &Given, stranger: TenantId, theirs: &World) 
         api_keys::note_use(stranger, theirs.api_key.id, at(300));
         sessions::end(stranger, theirs.session, at(300));
         sessions::end_all(stranger, theirs.user.id, at(300));
+        sessions::end_others(stranger, theirs.user.id, theirs.session, at(300));
         sessions::find(stranger, theirs.session);
         users::all(stranger);
         users::erase(stranger, theirs.user.id);
