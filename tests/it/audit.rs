@@ -11,7 +11,7 @@ use crate::{
 
 /// A verdict after everything has joined the chain.
 async fn verified(client: &Client) -> serde_json::Value {
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let reply = client.get("/v1/audit/verify").await;
     reply.assert_status(200);
     reply.json
