@@ -70,6 +70,16 @@ pub enum StoreSettings {
     Postgres(PostgresSettings),
 }
 
+/// How many transactions were finished in how many groups since the start. A
+/// group costs one sync to disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupStatistics {
+    /// Transactions that asked to be committed.
+    pub transactions: u64,
+    /// Groups that had at least one of them.
+    pub groups: u64,
+}
+
 /// A handle on the database. Cloning is cheap; all clones share the pools.
 #[derive(Clone, Debug)]
 pub struct Store(Backend);
@@ -93,9 +103,7 @@ impl Store {
     pub async fn migrate(&self) -> Result<()> {
         match &self.0 {
             Backend::Lite(lite) => lite.migrate().await,
-            Backend::Postgres(pool) => {
-                migrate::postgres().run(pool).await.map_err(StoreError::from)
-            }
+            Backend::Postgres(pool) => postgres::migrate(pool).await,
         }
     }
 
@@ -124,7 +132,7 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
-        self.read().await?.fetch_optional::<i64>("SELECT 1 AS value", ()).await.map(drop)
+        self.read().await?.fetch_optional::<i64>("SELECT CAST(1 AS BIGINT)", ()).await.map(drop)
     }
 
     /// Empties the write-ahead log of SQLite, so that deleted rows are gone
@@ -136,7 +144,17 @@ impl Store {
         }
     }
 
-    /// Flushes and closes all connections.
+    /// How transactions have shared syncs to disk; `None` for PostgreSQL, which
+    /// does that by itself.
+    pub fn group_statistics(&self) -> Option<GroupStatistics> {
+        match &self.0 {
+            Backend::Lite(lite) => Some(lite.group_statistics()),
+            Backend::Postgres(_) => None,
+        }
+    }
+
+    /// Writes everything to its final place. Afterwards nothing can begin;
+    /// waits for connections that are still in use.
     pub async fn close(&self) {
         match &self.0 {
             Backend::Lite(lite) => lite.close().await,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sqlx::migrate::MigrateError;
+
 use crate::error::{Error, Kind};
 
 /// What kind of failure of the database this is.
@@ -15,6 +17,8 @@ pub enum Failure {
     Full,
     /// No answer in time, or no connection.
     Unavailable,
+    /// The schema was made by something else than a version of this program.
+    Schema,
     /// Anything else: a bug, or damage.
     Broken,
 }
@@ -58,6 +62,10 @@ impl fmt::Display for StoreError {
             Failure::Reference => "the database refuses a reference",
             Failure::Full => "the disk of the database is full",
             Failure::Unavailable => "the database does not answer",
+            Failure::Schema => {
+                "the schema of the database is not one of Palisade's: restore a backup, or run \
+                 the version that made it"
+            }
             Failure::Broken => "the database failed",
         })
     }
@@ -75,9 +83,15 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-impl From<sqlx::migrate::MigrateError> for StoreError {
-    fn from(error: sqlx::migrate::MigrateError) -> Self {
-        Self { failure: Failure::Broken, source: Some(Box::new(error)) }
+impl From<MigrateError> for StoreError {
+    fn from(error: MigrateError) -> Self {
+        let failure = match &error {
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+                classify(source)
+            }
+            _ => Failure::Schema,
+        };
+        Self { failure, source: Some(Box::new(error)) }
     }
 }
 
@@ -102,14 +116,19 @@ fn classify(error: &sqlx::Error) -> Failure {
 fn classify_code(code: &str) -> Failure {
     if let Some(primary) = code.parse::<u32>().ok().filter(|_| code.len() < 5) {
         return match primary & 0xff {
-            13 => Failure::Full,                    // SQLITE_FULL
-            5 | 6 | 8 | 10 => Failure::Unavailable, // BUSY, LOCKED, READONLY, IOERR
+            13 => Failure::Full, // SQLITE_FULL
+            // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR
+            5..=10 => Failure::Unavailable,
             _ => Failure::Broken,
         };
     }
     match code {
         "53100" => Failure::Full, // disk_full
-        "57014" | "57P01" | "57P02" | "57P03" | "25006" | "40001" | "40P01" => Failure::Unavailable,
+        // query_canceled, shutdowns, read_only_sql_transaction, serialization_failure,
+        // deadlock_detected, lock_not_available, io_error
+        "57014" | "57P01" | "57P02" | "57P03" | "25006" | "40001" | "40P01" | "55P03" | "58030" => {
+            Failure::Unavailable
+        }
         _ if code.starts_with("08") || code.starts_with("53") => Failure::Unavailable,
         _ => Failure::Broken,
     }
@@ -138,7 +157,7 @@ impl From<StoreError> for Error {
                 "Something that this refers to is gone, or something still refers to this.",
             )
             .caused_by(error),
-            Failure::Broken => Self::internal(error),
+            Failure::Schema | Failure::Broken => Self::internal(error),
         }
     }
 }

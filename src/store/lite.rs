@@ -8,46 +8,56 @@
 //! once. Nobody is told of success before the sync. With nobody waiting, the
 //! flusher is next and a single transaction pays for its own sync only.
 //!
-//! Invariant: a caller that goes away in the middle leaves a savepoint behind,
-//! which the next turn rolls back before it begins.
+//! Invariants: a caller that goes away leaves at most an open savepoint and a
+//! statement that the connection still runs; the next turn waits for the
+//! statement and undoes the savepoint. The steps in between, where half done
+//! would be wrong, run in tasks of their own and to their end.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
-    Connection as _, Executor, SqliteConnection, SqlitePool,
+    ConnectOptions, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
 
-use super::{Failure, Result, StoreError, Tx, migrate};
+use super::{Failure, GroupStatistics, Result, StoreError, Tx, migrate};
+use writer::Writer;
 
-/// How many transactions share one sync at the most.
-const MAX_GROUP: usize = 128;
-/// How long a transaction waits for its turn.
+mod writer;
+
+/// How long a transaction waits for its turn and for its beginning.
 const TURN_LIMIT: Duration = Duration::from_secs(10);
+/// How long SQLite waits for another process that holds the file.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
+
+/// Whether the transactions of a group are on disk.
+type Outcome = std::result::Result<(), Failure>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Lite {
     readers: SqlitePool,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     writer: Arc<Mutex<Writer>>,
     flush: Arc<Notify>,
+    counters: Arc<Counters>,
 }
 
-#[derive(Debug)]
-struct Writer {
-    connection: SqliteConnection,
-    group: Option<Group>,
-    /// A savepoint may be open that nobody will release.
-    abandoned: bool,
-}
-
-/// Transactions that will be committed together.
-#[derive(Debug)]
-struct Group {
-    members: usize,
-    outcome: watch::Sender<Option<std::result::Result<(), Failure>>>,
-    /// Set when SQLite has undone everything in the group.
-    broken: Option<Failure>,
+#[derive(Debug, Default)]
+struct Counters {
+    transactions: AtomicU64,
+    groups: AtomicU64,
 }
 
 impl Lite {
@@ -58,35 +68,31 @@ impl Lite {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
+            .busy_timeout(BUSY_LIMIT)
             // Deleted secrets are overwritten, not left on free pages.
             .pragma("secure_delete", "ON")
             .pragma("cache_size", "-4000")
-            .statement_cache_capacity(256);
-        let connection = SqliteConnection::connect_with(&options).await?;
+            .statement_cache_capacity(256)
+            .disable_statement_logging();
+        let connection = options.connect().await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(5))
             .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        let writer = Writer { connection, group: None, abandoned: false };
-        let lite =
-            Self { readers, writer: Arc::new(Mutex::new(writer)), flush: Arc::new(Notify::new()) };
-        let (writer, flush) = (Arc::downgrade(&lite.writer), Arc::clone(&lite.flush));
-        tokio::spawn(async move {
-            loop {
-                flush.notified().await;
-                let Some(writer) = writer.upgrade() else { return };
-                writer.lock().await.finish_group().await;
-            }
+        let counters = Arc::<Counters>::default();
+        let shared = Arc::new(Shared {
+            writer: Arc::new(Mutex::new(Writer::new(connection, Arc::clone(&counters)))),
+            flush: Arc::new(Notify::new()),
+            counters,
         });
-        Ok(lite)
+        tokio::spawn(flusher(Arc::downgrade(&shared), Arc::clone(&shared.flush)));
+        Ok(Self { readers, shared })
     }
 
     pub(super) async fn migrate(&self) -> Result<()> {
-        let mut writer = self.writer.lock().await;
-        writer.finish_group().await;
+        let mut writer = self.idle_writer().await?;
         Ok(migrate::sqlite().run(&mut writer.connection).await?)
     }
 
@@ -95,121 +101,126 @@ impl Lite {
     }
 
     pub(super) async fn begin(&self) -> Result<Tx> {
-        let turn = tokio::time::timeout(TURN_LIMIT, Arc::clone(&self.writer).lock_owned());
-        let mut writer = turn.await.map_err(|_| StoreError::timeout())?;
-        if writer.group.as_ref().is_some_and(|group| group.broken.is_some()) {
-            writer.finish_group().await;
+        let turn = async {
+            let writer = self.shared.lock().await?;
+            let turn = WriteTurn { writer, shared: Arc::clone(&self.shared) };
+            to_the_end(turn.open()).await
+        };
+        let turn = tokio::time::timeout(TURN_LIMIT, turn).await;
+        Ok(Tx::lite_write(turn.map_err(|_| StoreError::timeout())??))
+    }
+
+    pub(super) fn group_statistics(&self) -> GroupStatistics {
+        let counters = &self.shared.counters;
+        GroupStatistics {
+            transactions: counters.transactions.load(Ordering::Relaxed),
+            groups: counters.groups.load(Ordering::Relaxed),
         }
-        writer.drop_abandoned().await;
-        if writer.group.is_none() {
-            writer.group = Some(Group::new());
-            if let Err(error) = writer.run("BEGIN IMMEDIATE").await {
-                writer.group = None;
-                return Err(error);
-            }
-        }
-        writer.abandoned = true;
-        writer.run("SAVEPOINT member").await?;
-        Ok(Tx::lite_write(WriteTurn { writer, flush: Arc::clone(&self.flush) }))
     }
 
     /// Moves the log into the database file and cuts it to nothing. A reader
     /// in the middle of a statement makes SQLite leave the log for later.
     pub(super) async fn empty_log(&self) -> Result<()> {
-        let mut writer = self.writer.lock().await;
-        writer.finish_group().await;
-        writer.run("PRAGMA wal_checkpoint(TRUNCATE)").await
+        self.idle_writer().await?.empty_log().await
     }
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
+        let Ok(mut writer) = self.idle_writer().await else { return };
         // Fails only when another process holds the file; the log stays valid then.
-        let _ = self.empty_log().await;
+        let _ = writer.empty_log().await;
+        writer.closed = true;
+    }
+
+    /// The writer without an open group.
+    async fn idle_writer(&self) -> Result<OwnedMutexGuard<Writer>> {
+        let mut writer = self.shared.lock().await?;
+        to_the_end(async move {
+            writer.finish_group().await;
+            Ok(writer)
+        })
+        .await
     }
 }
 
-impl Group {
-    fn new() -> Self {
-        Self { members: 0, outcome: watch::Sender::new(None), broken: None }
+impl Shared {
+    /// The writer, unless the store is closed.
+    async fn lock(&self) -> Result<OwnedMutexGuard<Writer>> {
+        let writer = Arc::clone(&self.writer).lock_owned().await;
+        if writer.closed {
+            return Err(StoreError::new(Failure::Unavailable, "the store is closed"));
+        }
+        Ok(writer)
     }
 }
 
-impl Writer {
-    async fn run(&mut self, sql: &'static str) -> Result<()> {
-        self.connection.execute(sqlx::query(sql)).await?;
-        Ok(())
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.flush.notify_one(); // the flusher finds nobody and ends
     }
+}
 
-    /// Undoes what a caller left behind who went away in the middle.
-    async fn drop_abandoned(&mut self) {
-        if self.abandoned {
-            // Both fail when the savepoint was never opened or is released already: fine.
-            let _ = self.run("ROLLBACK TO member").await;
-            let _ = self.run("RELEASE member").await;
-            self.abandoned = false;
-        }
+/// Commits the open group whenever it is called, until the store is gone.
+async fn flusher(shared: Weak<Shared>, flush: Arc<Notify>) {
+    loop {
+        flush.notified().await;
+        let Some(shared) = shared.upgrade() else { return };
+        shared.writer.lock().await.finish_group().await;
     }
+}
 
-    /// Commits the open group, if there is one, and tells its members.
-    async fn finish_group(&mut self) {
-        self.drop_abandoned().await;
-        let Some(group) = self.group.take() else { return };
-        let outcome = match group.broken {
-            Some(failure) => Err(failure),
-            None => self.run("COMMIT").await.map_err(|error| error.failure()),
-        };
-        if outcome.is_err() {
-            // After most failures SQLite has rolled back by itself and says so.
-            let _ = self.run("ROLLBACK").await;
-        }
-        group.outcome.send_replace(Some(outcome));
-    }
+/// Runs a step that must not stay half done, whatever becomes of the caller.
+async fn to_the_end<T: Send + 'static>(
+    step: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let stopping = |_| StoreError::new(Failure::Unavailable, "the process is stopping");
+    tokio::spawn(step).await.map_err(stopping)?
 }
 
 /// The writer, held for one transaction.
 #[derive(Debug)]
 pub(super) struct WriteTurn {
     writer: OwnedMutexGuard<Writer>,
-    flush: Arc<Notify>,
+    shared: Arc<Shared>,
 }
 
 impl WriteTurn {
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+    async fn open(mut self) -> Result<Self> {
+        self.writer.open_member().await?;
+        Ok(self)
+    }
+
+    pub(super) fn connection(&mut self) -> &mut sqlx::SqliteConnection {
         &mut self.writer.connection
     }
 
-    /// A full disk or an I/O error makes SQLite undo the whole group.
+    /// Tells of a failed statement, which may have undone more than itself.
     pub(super) fn note(&mut self, error: &StoreError) {
-        if matches!(error.failure(), Failure::Full | Failure::Unavailable)
-            && let Some(group) = &mut self.writer.group
-        {
-            group.broken = Some(error.failure());
-        }
+        self.writer.suspect(error.failure());
     }
 
-    pub(super) async fn commit(mut self) -> Result<()> {
-        self.writer.run("RELEASE member").await.inspect_err(|error| self.note(error))?;
-        self.writer.abandoned = false;
-        let Some(group) = &mut self.writer.group else {
-            return Err(StoreError::new(Failure::Broken, "a transaction without a group"));
-        };
-        group.members += 1;
-        let mut outcome = group.outcome.subscribe();
-        if group.members >= MAX_GROUP {
-            self.writer.finish_group().await;
-        }
-        drop(self); // calls the flusher and lets the next transaction in
+    /// Answers when the group is on disk. Whoever stops waiting does not learn
+    /// whether it is.
+    pub(super) async fn commit(self) -> Result<()> {
+        let shared = Arc::clone(&self.shared); // keeps the flusher until it has told
+        let mut outcome = to_the_end(self.release()).await?;
         let told = outcome.wait_for(Option::is_some).await.map(|outcome| *outcome);
+        drop(shared);
         match told {
             Ok(Some(Ok(()))) => Ok(()),
             Ok(Some(Err(failure))) => Err(StoreError::new(failure, "the commit failed")),
             Ok(None) | Err(_) => Err(StoreError::new(Failure::Unavailable, "the writer is gone")),
         }
     }
+
+    /// Joins the group, calls the flusher and lets the next transaction in.
+    async fn release(mut self) -> Result<watch::Receiver<Option<Outcome>>> {
+        self.writer.release_member().await
+    }
 }
 
 impl Drop for WriteTurn {
     fn drop(&mut self) {
-        self.flush.notify_one();
+        self.shared.flush.notify_one();
     }
 }

@@ -40,7 +40,12 @@ impl Cursor {
             .decode(text.as_bytes())
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .filter(|cursor: &Self| !cursor.has_zero_character())
             .ok_or_else(|| Error::invalid("cursor", "is not a cursor of this list"))
+    }
+
+    fn has_zero_character(&self) -> bool {
+        self.id.contains('\0') || matches!(&self.key, Key::Text(text) if text.contains('\0'))
     }
 }
 
@@ -73,7 +78,7 @@ pub struct ListQuery {
     pub limit: u32,
     /// After this row.
     pub cursor: Option<Cursor>,
-    /// A text that the names must contain, in any case.
+    /// A text that the names must contain; `a` to `z` in any case.
     pub search: Option<String>,
     /// The sort key as the caller names it; each list has its own.
     pub sort: String,
@@ -86,6 +91,9 @@ impl Default for ListQuery {
         Self { limit: 50, cursor: None, search: None, sort: String::new(), descending: false }
     }
 }
+
+/// The condition that nothing meets.
+const NO_ROW: &str = "1 = 0";
 
 /// A statement with conditions that depend on the caller. Only names from
 /// this module tree become text; everything that a caller says is a parameter.
@@ -125,7 +133,12 @@ impl Select {
 
     /// Adds `condition`, in which `?` stands for `value`.
     pub(super) fn filter(mut self, condition: &'static str, value: impl Into<Value>) -> Self {
-        self.values.push(value.into());
+        let value = value.into();
+        if value.has_zero_character() {
+            self.conditions.push(NO_ROW.to_owned());
+            return self;
+        }
+        self.values.push(value);
         self.conditions.push(condition.replace('?', &format!("${}", self.values.len())));
         self
     }
@@ -154,29 +167,33 @@ impl Select {
             places.push(format!("${}", self.values.len()));
         }
         self.conditions.push(if places.is_empty() {
-            "1 = 0".to_owned()
+            NO_ROW.to_owned()
         } else {
             format!("{column} IN ({})", places.join(", "))
         });
         self
     }
 
-    /// Only rows whose `column` contains `text`, in any case.
-    pub(super) fn search(self, column: &'static str, text: Option<&str>) -> Self {
+    /// Only rows whose `column` contains `text`; `a` to `z` in any case, which
+    /// is what `LOWER` does on SQLite and in the sort order `C` of PostgreSQL.
+    pub(super) fn search(mut self, column: &'static str, text: Option<&str>) -> Self {
         let Some(text) = text.filter(|text| !text.is_empty()) else { return self };
+        if text.contains('\0') {
+            self.conditions.push(NO_ROW.to_owned());
+            return self;
+        }
         let mut pattern = String::from("%");
-        for character in text.to_lowercase().chars() {
+        for character in text.to_ascii_lowercase().chars() {
             if matches!(character, '%' | '_' | '\\') {
                 pattern.push('\\');
             }
             pattern.push(character);
         }
         pattern.push('%');
-        let mut select = self;
-        select.values.push(pattern.into());
-        let place = select.values.len();
-        select.conditions.push(format!("LOWER({column}) LIKE ${place} ESCAPE '\\'"));
-        select
+        self.values.push(pattern.into());
+        let place = self.values.len();
+        self.conditions.push(format!("LOWER({column}) LIKE ${place} ESCAPE '\\'"));
+        self
     }
 
     fn conditions(&self) -> String {
@@ -248,7 +265,7 @@ impl Select {
             self.from,
             self.conditions(),
             sort.column,
-            list.limit + 1
+            list.limit.saturating_add(1)
         );
         let mut items: Vec<T> = tx.fetch_all(&sql, self.values).await?;
         let more = items.len() > list.limit as usize;

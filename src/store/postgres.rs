@@ -3,11 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use sqlx::{
-    ConnectOptions, Executor, PgPool,
+    ConnectOptions, Connection as _, Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use super::Result;
+use super::{Result, migrate};
 use crate::secret::Secret;
 
 /// How to reach a PostgreSQL server.
@@ -39,7 +39,7 @@ pub(super) async fn open(settings: &PostgresSettings) -> Result<PgPool> {
     if let Some(password) = &settings.password {
         options = options.password(password.expose());
     }
-    let pool = PgPoolOptions::new()
+    Ok(PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(Duration::from_secs(5))
         .after_connect(|connection, _| {
@@ -55,6 +55,16 @@ pub(super) async fn open(settings: &PostgresSettings) -> Result<PgPool> {
             })
         })
         .connect_with(options)
-        .await?;
-    Ok(pool)
+        .await?)
+}
+
+/// Brings the schema up to date. Several nodes may try at once: one migrates,
+/// the others wait for a moment and then answer `Unavailable`.
+pub(super) async fn migrate(pool: &PgPool) -> Result<()> {
+    let mut connection = pool.acquire().await?.detach();
+    // A migration may take longer than a request has. The limit for locks stays:
+    // a migration that waits for one makes everybody wait who comes after it.
+    connection.execute("SET statement_timeout = 0").await?;
+    migrate::postgres().run(&mut connection).await?;
+    Ok(connection.close().await?)
 }

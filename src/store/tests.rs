@@ -10,10 +10,17 @@ mod rows;
 mod sample;
 
 mod accounts;
+mod child;
+mod durability;
+mod failures;
 mod fleet;
+mod groups;
+mod paging;
 mod records;
 mod rights;
+mod schema;
 mod tenancy;
+mod transactions;
 
 /// Makes two tests of each function: one on SQLite, one on PostgreSQL.
 macro_rules! on_both {
@@ -53,6 +60,18 @@ impl Given {
         Self { store, settings, _folder: Some(folder) }
     }
 
+    /// The files of SQLite as they are now, as a store of their own.
+    fn copy_of_the_files(&self) -> Copy {
+        let StoreSettings::Sqlite { path } = &self.settings else { panic!("PostgreSQL") };
+        let folder = tempfile::tempdir().expect("a folder for the copy");
+        let copy = folder.path().join("palisade.db");
+        for suffix in ["", "-wal"] {
+            let file = |path: &std::path::Path| format!("{}{suffix}", path.display());
+            std::fs::copy(file(path), file(&copy)).expect("copy a file of the database");
+        }
+        Copy { settings: StoreSettings::Sqlite { path: copy }, _folder: folder }
+    }
+
     async fn postgres() -> Self {
         let database = postgres::migrated(|database| async move {
             let store = Store::open(&settings(&database)).await.expect("open PostgreSQL");
@@ -75,6 +94,12 @@ impl Given {
         tx.commit().await.expect("commit");
         value
     }
+}
+
+/// A copy of a database that is still in use.
+struct Copy {
+    settings: StoreSettings,
+    _folder: TempDir,
 }
 
 fn settings(database: &postgres::Database) -> StoreSettings {

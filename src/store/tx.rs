@@ -11,15 +11,22 @@ use sqlx::{
 };
 
 use super::{
-    Result, STATEMENT_LIMIT, StoreError,
+    Failure, Result, STATEMENT_LIMIT, StoreError,
     lite::WriteTurn,
     row::{FromRow, Row},
     value::{Bind, Value},
 };
 
-/// A transaction. Dropped without [`Tx::commit`], it changes nothing.
+/// A transaction. Dropped without [`Tx::commit`], it changes nothing. After a
+/// statement that failed, or whose future was dropped, it can only be dropped.
 #[derive(Debug)]
-pub struct Tx(Connection);
+pub struct Tx {
+    connection: Connection,
+    /// A statement has failed or was given up. PostgreSQL would refuse whatever
+    /// follows and turn the commit into a silent rollback; SQLite would go on,
+    /// perhaps outside of any transaction.
+    spoiled: bool,
+}
 
 #[derive(Debug)]
 enum Connection {
@@ -36,23 +43,23 @@ enum Live<'c> {
 
 impl Tx {
     pub(super) fn lite_write(turn: WriteTurn) -> Self {
-        Self(Connection::LiteWrite(turn))
+        Connection::LiteWrite(turn).into()
     }
 
     pub(super) fn lite_read(connection: PoolConnection<Sqlite>) -> Self {
-        Self(Connection::LiteRead(connection))
+        Connection::LiteRead(connection).into()
     }
 
     pub(super) fn postgres(transaction: sqlx::Transaction<'static, Postgres>) -> Self {
-        Self(Connection::Postgres(transaction))
+        Connection::Postgres(transaction).into()
     }
 
     pub(super) fn postgres_read(connection: PoolConnection<Postgres>) -> Self {
-        Self(Connection::PostgresRead(connection))
+        Connection::PostgresRead(connection).into()
     }
 
     fn live(&mut self) -> Live<'_> {
-        match &mut self.0 {
+        match &mut self.connection {
             Connection::LiteWrite(turn) => Live::Lite(turn.connection()),
             Connection::LiteRead(connection) => Live::Lite(connection),
             Connection::Postgres(transaction) => Live::Postgres(transaction),
@@ -62,12 +69,15 @@ impl Tx {
 
     /// For the few statements that cannot be the same on both databases.
     pub(super) fn is_postgres(&self) -> bool {
-        matches!(self.0, Connection::Postgres(_) | Connection::PostgresRead(_))
+        matches!(self.connection, Connection::Postgres(_) | Connection::PostgresRead(_))
     }
 
     /// Runs a statement; answers how many rows it touched.
     pub async fn execute(&mut self, sql: &str, values: impl Bind) -> Result<u64> {
-        let values = values.into_values();
+        if self.is_reading() {
+            return Err(StoreError::new(Failure::Broken, "a change needs Store::begin"));
+        }
+        let values = self.start(values)?;
         let done = match self.live() {
             Live::Lite(connection) => {
                 bounded(lite(sql, values).execute(connection)).await.map(|d| d.rows_affected())
@@ -85,7 +95,7 @@ impl Tx {
         sql: &str,
         values: impl Bind,
     ) -> Result<Option<T>> {
-        let values = values.into_values();
+        let values = self.start(values)?;
         let row = match self.live() {
             Live::Lite(connection) => bounded(lite(sql, values).fetch_optional(connection))
                 .await
@@ -104,7 +114,7 @@ impl Tx {
 
     /// All rows. Lists that can be long are paged by the caller.
     pub async fn fetch_all<T: FromRow>(&mut self, sql: &str, values: impl Bind) -> Result<Vec<T>> {
-        let values = values.into_values();
+        let values = self.start(values)?;
         let rows: Result<Vec<Row>> = match self.live() {
             Live::Lite(connection) => bounded(lite(sql, values).fetch_all(connection))
                 .await
@@ -120,20 +130,52 @@ impl Tx {
     /// except `Unavailable` from PostgreSQL, where a commit whose answer got
     /// lost may have happened: repeat it with the same idempotency key.
     pub async fn commit(self) -> Result<()> {
-        match self.0 {
+        self.refuse_spoiled()?;
+        match self.connection {
             Connection::LiteWrite(turn) => turn.commit().await,
             Connection::Postgres(transaction) => bounded(transaction.commit()).await,
             Connection::LiteRead(_) | Connection::PostgresRead(_) => Ok(()),
         }
     }
 
-    /// Tells the writer of a failed statement: some failures of SQLite undo
-    /// the transactions of everybody in the group.
+    fn is_reading(&self) -> bool {
+        matches!(self.connection, Connection::LiteRead(_) | Connection::PostgresRead(_))
+    }
+
+    fn refuse_spoiled(&self) -> Result<()> {
+        if self.spoiled {
+            return Err(StoreError::new(Failure::Broken, "a statement before this one has failed"));
+        }
+        Ok(())
+    }
+
+    /// Before every statement.
+    fn start(&mut self, values: impl Bind) -> Result<Vec<Value>> {
+        self.refuse_spoiled()?;
+        let values = values.into_values();
+        // PostgreSQL cannot keep it. Lists treat it as a text that nothing has.
+        if values.iter().any(Value::has_zero_character) {
+            return Err(StoreError::new(Failure::Broken, "a text with a zero character"));
+        }
+        self.spoiled = !self.is_reading();
+        Ok(values)
+    }
+
+    /// After every statement. Tells the writer of a failed one: some failures of
+    /// SQLite undo the transactions of everybody in the group.
     fn noted<T>(&mut self, outcome: Result<T>) -> Result<T> {
-        if let (Err(error), Connection::LiteWrite(turn)) = (&outcome, &mut self.0) {
-            turn.note(error);
+        match (&outcome, &mut self.connection) {
+            (Ok(_), _) => self.spoiled = false,
+            (Err(error), Connection::LiteWrite(turn)) => turn.note(error),
+            (Err(_), _) => {}
         }
         outcome
+    }
+}
+
+impl From<Connection> for Tx {
+    fn from(connection: Connection) -> Self {
+        Self { connection, spoiled: false }
     }
 }
 

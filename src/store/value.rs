@@ -22,6 +22,13 @@ pub enum Value {
     Bytes(Option<Vec<u8>>),
 }
 
+impl Value {
+    /// Whether this is a text that PostgreSQL cannot keep.
+    pub(super) fn has_zero_character(&self) -> bool {
+        matches!(self, Self::Text(Some(text)) if text.contains('\0'))
+    }
+}
+
 macro_rules! from_types {
     ($($variant:ident: $($type:ty => $convert:expr),+;)+) => {$($(
         impl From<$type> for Value {

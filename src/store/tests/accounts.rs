@@ -65,6 +65,28 @@ on_both! {
         assert_eq!((found.state.as_str(), found.version), ("suspended", 2));
     }
 
+    async fn transactions_that_lock_a_tenant_come_one_after_the_other(given: Given) {
+        let acme = given.world("acme").await;
+        let mut first = given.store.begin().await.unwrap();
+        tenants::lock(&mut first, acme.tenant).await.unwrap();
+        let second = tokio::spawn({
+            let (store, tenant, user) = (given.store.clone(), acme.tenant, acme.user.clone());
+            async move {
+                let mut tx = store.begin().await.unwrap();
+                tenants::lock(&mut tx, tenant).await.unwrap();
+                users::find(&mut tx, tenant, user.id).await.unwrap().unwrap().state
+            }
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        users::erase(&mut first, acme.tenant, acme.user.id).await.unwrap();
+        first.commit().await.unwrap();
+        assert_eq!(second.await.unwrap(), "deleted", "the second decides on what the first left");
+
+        let mut tx = given.store.read().await.unwrap();
+        let found = tenants::find(&mut tx, acme.tenant).await.unwrap().unwrap();
+        assert_eq!(found.version, 1, "a lock is no change");
+    }
+
     async fn a_deleted_tenant_takes_everything_with_it_but_its_audit_records(given: Given) {
         let acme = given.world("acme").await;
         let globex = given.world("globex").await;
@@ -227,6 +249,21 @@ on_both! {
             sessions::insert(tx, &sample::session(acme.tenant, acme.user.id)).await?;
             assert_eq!(sessions::end_all(tx, acme.tenant, acme.user.id, at(300)).await?, 2);
             assert_eq!(sessions::end_all(tx, acme.tenant, acme.user.id, at(300)).await?, 0);
+            Ok(())
+        }).await;
+    }
+
+    async fn all_sessions_of_a_user_but_one_end_together(given: Given) {
+        let acme = given.world("acme").await;
+        let others = [1, 2].map(|_| sample::session(acme.tenant, acme.user.id));
+        given.commit(async |tx| {
+            for other in &others {
+                sessions::insert(tx, other).await?;
+            }
+            let (tenant, user, keep) = (acme.tenant, acme.user.id, acme.session);
+            assert_eq!(sessions::end_others(tx, tenant, user, keep, at(300)).await?, 2);
+            assert_eq!(sessions::end_others(tx, tenant, user, keep, at(300)).await?, 0);
+            assert!(sessions::find(tx, tenant, keep).await?.unwrap().ended_at.is_none());
             Ok(())
         }).await;
     }

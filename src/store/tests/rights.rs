@@ -244,6 +244,8 @@ on_both! {
             let found = assignments::find(tx, acme.tenant, acme.assignment).await?.unwrap();
             assert_eq!((found.role_id, found.user_id), (acme.role.id, Some(acme.user.id)));
             assert_eq!((found.team_id, found.project_id), (None, None));
+            let all = assignments::all(tx, acme.tenant).await?;
+            assert_eq!(all.iter().map(|row| row.id).collect::<Vec<_>>(), [acme.assignment]);
             assert!(assignments::delete(tx, acme.tenant, acme.assignment).await?);
             assert!(!assignments::delete(tx, acme.tenant, acme.assignment).await?);
             assert!(assignments::find(tx, acme.tenant, new_id!(AssignmentId)).await?.is_none());

@@ -25,7 +25,7 @@ use super::{
     sample::{self, World, at, digest, new_id},
 };
 use crate::{
-    ids::{AssignmentId, TenantId},
+    ids::{AssignmentId, SessionId, TenantId},
     rbac::Reach,
 };
 
@@ -80,6 +80,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("tenants::find_by_slug", "the login page sees all tenants"),
     ("tenants::insert", "system administrators see all tenants"),
     ("tenants::list", "system administrators see all tenants"),
+    ("tenants::lock", "changes nothing and tells nothing"),
     ("tenants::update", "system administrators see all tenants"),
     ("users::find_everywhere", "the login at the common address, before the tenant is known"),
     ("users::insert", "refers to nothing but its tenant"),
@@ -264,7 +265,7 @@ async fn nothing_in_accounts(given: &Given, stranger: TenantId, theirs: &World) 
         api_keys::note_use(stranger, theirs.api_key.id, at(300));
         sessions::end(stranger, theirs.session, at(300));
         sessions::end_all(stranger, theirs.user.id, at(300));
-        sessions::end_others(stranger, theirs.user.id, theirs.session, at(300));
+        sessions::end_others(stranger, theirs.user.id, new_id!(SessionId), at(300));
         sessions::find(stranger, theirs.session);
         users::all(stranger);
         users::erase(stranger, theirs.user.id);
