@@ -17,7 +17,7 @@ function importOf(state) {
 
 const find = ({ me, params }) => pick(me.scope.clusters, params.cluster);
 
-function events({ state, me, request, response }) {
+function events({ state, me, response }) {
   const stream = { scope: me.scope, user: me.user, response };
   response.writeHead(200, {
     "Content-Type": "text/event-stream",
@@ -26,7 +26,8 @@ function events({ state, me, request, response }) {
   response.write(": hello\n\n");
   state.streams.add(stream);
   const alive = setInterval(() => response.write(": alive\n\n"), 15_000);
-  request.on("close", () => {
+  // The request closes as soon as its body is read; only the response lives as long as the stream.
+  response.on("close", () => {
     clearInterval(alive);
     state.streams.delete(stream);
   });
