@@ -38,6 +38,7 @@ test('"?" shows the shortcuts, "g c" goes to the clusters, "/" searches', () =>
     await page.keyboard.press("?");
     await page.getByRole("dialog").getByText("Search in this list").waitFor();
     await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.keyboard.press("g");
     await page.keyboard.press("c");
     await page.waitForURL("**/clusters");
