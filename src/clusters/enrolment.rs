@@ -25,7 +25,7 @@ use crate::{
     ids::{ClusterId, TenantId},
     rbac::{Actor, Principal, RequestMeta},
     secret::Secret,
-    store::{self, enrolment::AgentCredential},
+    store::{self, Tx, enrolment::AgentCredential},
 };
 
 /// How far an agent's clock may be off.
@@ -56,7 +56,9 @@ impl Clusters {
     }
 
     /// Trades a token for credentials. Of several agents that try, one wins;
-    /// an agent that enrolled for the cluster earlier is cut off.
+    /// an agent that enrolled for the cluster earlier is cut off. The one that
+    /// has won may ask again until the token expires, because its answer may
+    /// have been lost: the credentials are worth nothing without its own key.
     ///
     /// `NotFound` for a token that is unknown or expired; `Conflict` with code
     /// `token-used`; `Unavailable` without a bus.
@@ -66,21 +68,19 @@ impl Clusters {
         let bus = self.bus()?;
         let digest = *secret.digest().as_bytes();
         let mut tx = self.ledger.store().read().await?;
-        let Some(token) = store::enrolment::find_token(&mut tx, digest, self.now()).await? else {
-            let used = store::enrolment::is_used(&mut tx, digest).await?;
-            return Err(if used { token_used() } else { no_token() });
+        let token = match store::enrolment::find_token(&mut tx, digest, self.now()).await? {
+            Some(token) => token,
+            None => {
+                store::enrolment::find_used_token(&mut tx, digest).await?.ok_or_else(no_token)?
+            }
         };
         drop(tx);
 
         let (tenant, cluster) = (token.tenant_id, token.cluster_id);
         let mut change = self.ledger.begin(&agent(tenant, cluster, meta)).await?;
         let now = self.now();
-        if !store::enrolment::use_token(change.tx(), digest, now).await? {
-            return Err(token_used());
-        }
         let row = store::clusters::find(change.tx(), tenant, cluster).await?;
         let row = row.ok_or_else(no_token)?;
-        let earlier = store::enrolment::revoke_cluster(change.tx(), tenant, cluster, now).await?;
         let (jwt, expires_at) =
             bus.issue_agent(tenant, cluster, &key, now, self.terms.credential_life);
         let credential = AgentCredential {
@@ -90,11 +90,20 @@ impl Clusters {
             expires_at,
             revoked_at: None,
         };
-        store::enrolment::insert_credential(change.tx(), &credential)
-            .await
-            .map_err(|error| error.on_duplicate("publicKey", "This key has enrolled before"))?;
         let event = Event::new("cluster.enrol").on(cluster).in_project(row.project_id);
-        let event = event.with("agentVersion", request.agent_version);
+        let mut event = event.with("agentVersion", request.agent_version);
+        let mut earlier = Vec::new();
+        if store::enrolment::use_token(change.tx(), digest, now).await? {
+            let tx = change.tx();
+            earlier = store::enrolment::revoke_cluster(tx, tenant, cluster, now).await?;
+            store::enrolment::insert_credential(tx, &credential)
+                .await
+                .map_err(|error| error.on_duplicate("publicKey", "This key has enrolled before"))?;
+        } else if now < token.expires_at && enrolled_before(change.tx(), &credential).await? {
+            event = event.with("again", true);
+        } else {
+            return Err(token_used());
+        }
         change.commit(event.with("publicKey", key.to_string())).await?;
 
         let earlier: Vec<AgentPublicKey> =
@@ -158,6 +167,19 @@ impl Clusters {
             Credential { state: CredentialState::Enrolled, expires_at: Some(expires_at) };
         self.registry.put_credential(tenant, cluster, credential);
     }
+}
+
+/// Whether this very key has enrolled for this very cluster and was not revoked
+/// since; if so, its new expiry is noted.
+async fn enrolled_before(tx: &mut Tx, credential: &AgentCredential) -> Result<bool> {
+    let AgentCredential { public_key, tenant_id, cluster_id, expires_at, .. } = credential;
+    let found = store::enrolment::find_credential(tx, public_key).await?;
+    let is_its_own =
+        |found: AgentCredential| (found.tenant_id, found.cluster_id) == (*tenant_id, *cluster_id);
+    if !found.is_some_and(is_its_own) {
+        return Ok(false);
+    }
+    Ok(store::enrolment::extend(tx, *tenant_id, public_key, *expires_at).await?)
 }
 
 fn agent(tenant: TenantId, cluster: ClusterId, request: RequestMeta) -> Actor {

@@ -206,6 +206,62 @@ async fn of_two_agents_that_enrol_at_once_one_wins() {
 }
 
 #[tokio::test]
+async fn an_agent_whose_answer_was_lost_enrols_again_until_the_token_expires() {
+    let given = Given::with("managed").await;
+    let imported = given.import().await;
+    let id = imported.cluster.cluster.id;
+    let token = token(&imported.import);
+    let (key, thief) = (AgentKey::generate(&SystemRandom), AgentKey::generate(&SystemRandom));
+    let first = given.enrol(&token, &key).await.expect("enrolled");
+
+    given.clock.advance(Duration::from_mins(1));
+    let again = given.enrol(&token, &key).await.expect("enrolled again");
+    assert_eq!(again.cluster, first.cluster);
+    assert!(again.expires_at > first.expires_at);
+    assert_eq!(code(given.enrol(&token, &thief).await), "token-used");
+    let permit = system_permit::<ClusterGet>(given.tenant, "a test");
+    let shown = given.clusters().get(&permit, id).await.expect("shown");
+    assert_eq!(shown.cluster.credential.expires_at, Some(again.expires_at));
+
+    given.clock.advance(Duration::from_hours(24));
+    assert_eq!(code(given.enrol(&token, &key).await), "token-used");
+    assert!(given.renew(&first.cluster, &key, given.now()).await.is_ok());
+    given.app.stop().await;
+}
+
+#[tokio::test]
+async fn of_one_agent_that_asks_twice_at_once_both_requests_succeed() {
+    let given = Given::with("managed").await;
+    let token = token(&given.import().await.import);
+    let key = AgentKey::generate(&SystemRandom);
+    let (first, second) = tokio::join!(given.enrol(&token, &key), given.enrol(&token, &key));
+    assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+    given.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_used_token_is_of_no_use_to_the_agent_of_another_cluster_or_a_revoked_one() {
+    let given = Given::with("managed").await;
+    let mine = given.import().await;
+    let new = NewCluster { name: "other".into(), project: given.project };
+    let permit = system_permit::<ClusterImport>(given.tenant, "a test");
+    let other = given.clusters().import(&permit, new).await.expect("imported");
+    let (my_key, other_key) =
+        (AgentKey::generate(&SystemRandom), AgentKey::generate(&SystemRandom));
+    given.enrol(&token(&mine.import), &my_key).await.expect("enrolled");
+    given.enrol(&token(&other.import), &other_key).await.expect("enrolled");
+    assert_eq!(code(given.enrol(&token(&other.import), &my_key).await), "token-used");
+
+    // The next agent of my cluster voids the first one, whose token goes as well.
+    let import = given.clusters().renew_import(&permit, mine.cluster.cluster.id).await;
+    let import = import.expect("a new token");
+    given.enrol(&token(&import), &AgentKey::generate(&SystemRandom)).await.expect("enrolled");
+    assert_eq!(code(given.enrol(&token(&mine.import), &my_key).await), "not-found");
+    assert_eq!(code(given.enrol(&token(&import), &my_key).await), "token-used");
+    given.app.stop().await;
+}
+
+#[tokio::test]
 async fn credentials_are_renewed_by_their_own_key_within_five_minutes_only() {
     let given = Given::with("managed").await;
     let imported = given.import().await;

@@ -62,15 +62,15 @@ pub async fn use_token(tx: &mut Tx, digest: [u8; 32], now: Timestamp) -> Result<
     Ok(used == 1)
 }
 
-/// Whether there was such a token and somebody has used it.
-pub async fn is_used(tx: &mut Tx, digest: [u8; 32]) -> Result<bool> {
-    let used: Option<i64> = tx
-        .fetch_optional(
-            "SELECT used_at FROM import_token WHERE digest = $1 AND used_at IS NOT NULL",
-            (digest,),
-        )
-        .await?;
-    Ok(used.is_some())
+/// The token with this digest if somebody has used it, whether or not it has
+/// expired meanwhile.
+pub async fn find_used_token(tx: &mut Tx, digest: [u8; 32]) -> Result<Option<ImportToken>> {
+    tx.fetch_optional(
+        "SELECT tenant_id, cluster_id, expires_at FROM import_token
+         WHERE digest = $1 AND used_at IS NOT NULL",
+        (digest,),
+    )
+    .await
 }
 
 /// The public key of an agent.

@@ -145,9 +145,12 @@ on_both! {
             let found = enrolment::find_token(tx, acme.import_token, at(999)).await?.unwrap();
             assert_eq!((found.tenant_id, found.cluster_id), (acme.tenant, acme.cluster));
             assert_eq!(found.expires_at, at(1_000));
+            assert!(enrolment::find_used_token(tx, acme.import_token).await?.is_none());
             assert!(enrolment::use_token(tx, acme.import_token, at(999)).await?);
             assert!(!enrolment::use_token(tx, acme.import_token, at(999)).await?);
             assert!(enrolment::find_token(tx, acme.import_token, at(999)).await?.is_none());
+            let used = enrolment::find_used_token(tx, acme.import_token).await?.unwrap();
+            assert_eq!((used.cluster_id, used.expires_at), (acme.cluster, at(1_000)));
             Ok(())
         }).await;
     }
