@@ -16,6 +16,12 @@ section! {
     per_address_per_second: u32 = 100 where 1..=1_000_000;
     /// Requests at once from one address, after it has been quiet.
     per_address_burst: u32 = 400 where 1..=1_000_000;
+    /// Connections and requests per second of all agents behind one address, in the long
+    /// run. They are counted apart from those of people at the same address.
+    agents_per_address_per_second: u32 = 200 where 1..=1_000_000;
+    /// Connections and requests at once of all agents behind one address, e.g. when all
+    /// clusters of a site come back after a power cut.
+    agents_per_address_burst: u32 = 2_000 where 1..=1_000_000;
     /// Requests per second of all users of one tenant, in the long run.
     per_tenant_per_second: u32 = 500 where 1..=1_000_000;
     /// Requests at once of all users of one tenant, after it has been quiet.

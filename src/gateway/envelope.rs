@@ -62,7 +62,8 @@ pub(super) async fn wrap(State(gate): State<Gate>, request: Request, next: Next)
         .to_owned();
     let span = span::request(&request_id, method.as_str(), &route);
     let answered = async {
-        let outcome = AssertUnwindSafe(handle(&gate, request, next, &request_id)).catch_unwind();
+        let outcome =
+            AssertUnwindSafe(handle(&gate, request, next, &request_id, &route)).catch_unwind();
         outcome.await.unwrap_or_else(|_| Err(Error::internal("a handler panicked")))
     }
     .instrument(span.clone())
@@ -87,10 +88,16 @@ pub(super) async fn wrap(State(gate): State<Gate>, request: Request, next: Next)
     response
 }
 
-async fn handle(gate: &Gate, request: Request, next: Next, request_id: &str) -> Result<Response> {
+async fn handle(
+    gate: &Gate,
+    request: Request,
+    next: Next,
+    request_id: &str,
+    route: &str,
+) -> Result<Response> {
     let app = &gate.app;
     let address = hosts::client_address(app.config(), peer(&request), request.headers());
-    gate.buckets.check_address(address)?;
+    gate.buckets.check_address(address, route)?;
     let cookie = cookies::read(request.headers(), cookies::ACCESS).map(str::to_owned);
     let host = hosts::host(&request).map(str::to_owned);
     refuse_cross_site(request.method(), request.headers(), host.as_deref())?;

@@ -1,6 +1,10 @@
 //! Token buckets: per address before anything else, per tenant once it is known.
+//!
+//! Agents have buckets of their own. Behind the one address of a site there may
+//! be hundreds of them, which all come back at once after a power cut: they
+//! must not keep the people of that site out, nor the people them.
 
-use std::{net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{hash::Hash, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
@@ -11,12 +15,14 @@ use crate::{
     config::Limits,
     error::{Error, Kind, Result},
     ids::TenantId,
+    observability::metrics::rate_limited,
 };
 
 /// The buckets of all addresses and tenants.
 #[derive(Debug)]
 pub(super) struct Buckets {
     addresses: DefaultKeyedRateLimiter<IpAddr>,
+    agents: DefaultKeyedRateLimiter<IpAddr>,
     tenants: DefaultKeyedRateLimiter<TenantId>,
 }
 
@@ -31,6 +37,10 @@ impl Buckets {
                 limits.per_address_per_second,
                 limits.per_address_burst,
             )),
+            agents: RateLimiter::keyed(quota(
+                limits.agents_per_address_per_second,
+                limits.agents_per_address_burst,
+            )),
             tenants: RateLimiter::keyed(quota(
                 limits.per_tenant_per_second,
                 limits.per_tenant_burst,
@@ -38,25 +48,36 @@ impl Buckets {
         }
     }
 
-    pub(super) fn check_address(&self, address: IpAddr) -> Result<()> {
-        self.addresses.check_key(&prefix(address)).map_err(|not_until| {
-            metrics::counter!("palisade_rate_limited_total", "by" => "address").increment(1);
-            too_many(not_until.wait_time_from(DefaultClock::default().now()))
-        })
+    /// `route` is the template of the path.
+    pub(super) fn check_address(&self, address: IpAddr, route: &str) -> Result<()> {
+        if route == "/bus" || route.starts_with("/v1/agent/") {
+            check(&self.agents, &prefix(address), "agents")
+        } else {
+            check(&self.addresses, &prefix(address), "address")
+        }
     }
 
     pub(super) fn check_tenant(&self, tenant: TenantId) -> Result<()> {
-        self.tenants.check_key(&tenant).map_err(|not_until| {
-            metrics::counter!("palisade_rate_limited_total", "by" => "tenant").increment(1);
-            too_many(not_until.wait_time_from(DefaultClock::default().now()))
-        })
+        check(&self.tenants, &tenant, "tenant")
     }
 
     /// Forgets full buckets, so that memory does not grow with every address ever seen.
     pub(super) fn tidy(&self) {
         self.addresses.retain_recent();
+        self.agents.retain_recent();
         self.tenants.retain_recent();
     }
+}
+
+fn check<K: Clone + Eq + Hash>(
+    buckets: &DefaultKeyedRateLimiter<K>,
+    key: &K,
+    by: &'static str,
+) -> Result<()> {
+    buckets.check_key(key).map_err(|not_until| {
+        rate_limited(by);
+        too_many(not_until.wait_time_from(DefaultClock::default().now()))
+    })
 }
 
 /// One host can have a whole /64 of IPv6 addresses.

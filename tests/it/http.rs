@@ -81,6 +81,47 @@ async fn one_address_cannot_send_without_end() {
 }
 
 #[tokio::test]
+async fn agents_and_people_behind_one_address_do_not_keep_each_other_out() {
+    let t = TestApp::start_with(&[
+        ("limits.per_address_per_second", "1"),
+        ("limits.per_address_burst", "5"),
+        ("limits.agents_per_address_per_second", "1"),
+        ("limits.agents_per_address_burst", "15"),
+    ])
+    .await;
+    let client = t.anonymous();
+    let is_limited = async |path: &str| client.get(path).await.status == 429;
+
+    // A site's agents come back together, and there is no bus to take them.
+    let mut taken = 0;
+    while !is_limited("/bus").await {
+        taken += 1;
+        assert!(taken < 60, "agents are not limited at all");
+    }
+    assert!(taken >= 15, "only {taken} agents were taken");
+    // One request may come just as the bucket has filled up by one.
+    let manifest = "/v1/agent/manifest/none";
+    let same_bucket = is_limited(manifest).await || is_limited(manifest).await;
+    assert!(same_bucket, "agents have one bucket");
+    assert!(!is_limited("/healthz").await, "agents keep people out");
+
+    let t = TestApp::start_with(&[
+        ("limits.per_address_per_second", "1"),
+        ("limits.per_address_burst", "5"),
+    ])
+    .await;
+    let client = t.anonymous();
+    let mut taken = 0;
+    while client.get("/healthz").await.status != 429 {
+        taken += 1;
+        assert!(taken < 60, "people are not limited at all");
+    }
+    for _ in 0..60 {
+        assert_eq!(client.get("/bus").await.status, 426, "people keep agents out");
+    }
+}
+
+#[tokio::test]
 async fn readiness_names_every_part() {
     let t = TestApp::start().await;
     let reply = crate::app::eventually(std::time::Duration::from_secs(5), || async {
