@@ -65,9 +65,11 @@ pub(super) async fn start(
     }
     let directory = config.storage.data_dir.join("bus");
     let listen = config.bus.listen.address();
-    let tls = match listen {
-        Some(_) => Some(write_tls(&directory, &certificates.current())?),
-        None => None,
+    let tls = if listen.is_some() {
+        Some(write_tls(&directory, &certificates.current())?)
+    } else {
+        remove_tls(&directory);
+        None
     };
     let settings = BusSettings {
         managed: config.bus.mode == BusMode::Managed,
@@ -87,11 +89,27 @@ pub(super) async fn start(
     Ok(Some(inbound))
 }
 
+fn tls_files(directory: &Path) -> TlsFiles {
+    TlsFiles { certificate: directory.join("server.crt"), key: directory.join("server.key") }
+}
+
+/// What the listener needed in an earlier run must not lie around without it.
+fn remove_tls(directory: &Path) {
+    let TlsFiles { certificate, key } = tls_files(directory);
+    for path in [key, certificate] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!(
+                %error, "{} is not needed any more and cannot be removed; remove it", path.display()
+            ),
+            _ => {}
+        }
+    }
+}
+
 /// The broker's own listener shows the appliance's certificate. The broker
 /// reads files, so the key lies beside it, for us alone.
 fn write_tls(directory: &Path, certificate: &ServerCertificate) -> Result<TlsFiles> {
-    let files =
-        TlsFiles { certificate: directory.join("server.crt"), key: directory.join("server.key") };
+    let files = tls_files(directory);
     let write = |path: &Path, text: &str| {
         let temporary = path.with_extension("new");
         let _ = fs::remove_file(&temporary);

@@ -60,13 +60,13 @@ pub struct BusSettings {
 
 impl BusSettings {
     /// The defaults of an appliance: everything below `directory`, agents
-    /// through the gateway and directly on this node's loopback.
+    /// through the gateway only.
     pub fn in_directory(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
             managed: true,
             binary: "nats-server".into(),
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 4222))),
+            listen: None,
             websocket: SocketAddr::from(([127, 0, 0, 1], 4280)),
             monitoring: None,
             max_connections: 20_000,

@@ -25,9 +25,10 @@ section! {
     mode: BusMode = "managed";
     /// The nats-server program: a path, or a name that is looked up in PATH.
     nats_server: PathBuf = "nats-server";
-    /// The broker's own port for clients with TLS, or "off". Agents do not need it: they
-    /// come through the HTTPS port.
-    listen: Listen = "127.0.0.1:4222";
+    /// The broker's own port for agents with TLS, e.g. "0.0.0.0:4222", or "off". Agents do
+    /// not need it: they come through the HTTPS port. The broker reads the server's private
+    /// key from a file, so while this is on, `data_dir`/bus holds a copy of it.
+    listen: Listen = "off";
     /// The broker's WebSocket port, to which the HTTPS server passes agents on. It is not
     /// encrypted and must be an address of this machine only.
     websocket_listen: SocketAddr = "127.0.0.1:4280";

@@ -81,6 +81,23 @@ async fn simulated_clusters_become_healthy_and_unreachable_when_they_fall_silent
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_servers_key_exists_only_while_the_brokers_own_port_is_open() {
+    let (tls, _) = free_ports();
+    let (mode, websocket) = (("bus.mode", "managed"), ("bus.websocket_listen", "127.0.0.1:0"));
+    let t = TestApp::start_with(&[mode, websocket, ("bus.listen", &tls)]).await;
+    let key = t.directory.path().join("var/bus/server.key");
+    let permissions = std::fs::metadata(&key).expect("a key for the broker").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, 0o600);
+    assert!(tokio::net::TcpStream::connect(&tls).await.is_ok());
+
+    let t = TestApp::start_in(t.stop().await, &[mode, websocket]).await;
+    assert!(!key.exists(), "the copy was left behind");
+    assert!(!key.with_file_name("server.crt").exists());
+    assert!(tokio::net::TcpStream::connect(&tls).await.is_err());
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_import_token_enrols_one_agent_and_the_manifest_shows_nothing_afterwards() {
     let t = with_bus().await;
     let system = t.set_up().await;
