@@ -18,6 +18,7 @@ section! {
 
     /// `human` for terminals and journals, `json` for programs that read it.
     format: LogFormat = "human";
-    /// A level (error, warn, info, debug, trace), or levels by module.
-    filter: LogFilter = "info";
+    /// A level (error, warn, info, debug, trace), or levels by module. What the library of
+    /// the message bus has to say is logged by us, in words.
+    filter: LogFilter = "info,async_nats=off";
 }

@@ -64,7 +64,7 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
         ("server.listen = \"127.0.0.1:1\"", "palisade.toml line 2"),
         ("server.fqdn = \"variable.test\"", "environment variable PALISADE_SERVER_FQDN"),
         ("server.drain_seconds = 3", "command line"),
-        ("log.filter = \"info\"", "default"),
+        ("log.filter = \"info,async_nats=off\"", "default"),
         ("keystore.dir = \"./var/keys\"", "follows storage.data_dir"),
     ] {
         let line = described.lines().find(|line| line.starts_with(setting));

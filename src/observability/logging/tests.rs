@@ -118,6 +118,16 @@ fn an_error_is_logged_with_its_causes_and_a_secret_is_not() {
 }
 
 #[test]
+fn by_default_only_we_tell_that_the_broker_refuses_an_agent() {
+    let config = Config::load(Sources::only([("log.format", "json")])).unwrap();
+    let text = logged(LogFormat::Human, config.log.filter.as_str(), false, || {
+        error!(target: "async_nats::connector", "authorization violation");
+        warn!(target: "palisade::agent::run", "no session");
+    });
+    assert!(text.contains("no session") && !text.contains("violation"), "{text}");
+}
+
+#[test]
 fn the_filter_decides_by_module() {
     let text = logged(LogFormat::Human, "warn,palisade::bus=info", false, || {
         info!(target: "palisade::store", "hidden");
