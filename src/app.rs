@@ -13,6 +13,7 @@ mod tasks;
 
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -22,11 +23,13 @@ use crate::{
     clock::Timestamp,
     clusters::Clusters,
     config::Config,
+    error::{Error, Result},
     identity::{
         ApiKeys, Assignments, Explain, Login, Passwords, Policies, Roles, Sessions, Setup, Teams,
         Users,
     },
     observability::{MetricsHandle, Readiness},
+    packs::OwnImage,
     tenants::{Projects, Tenants},
     trail::Trail,
 };
@@ -62,6 +65,7 @@ pub(crate) struct Services {
     projects: Projects,
     clusters: Clusters,
     trail: Trail,
+    own_image: OnceCell<Arc<OwnImage>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -125,6 +129,15 @@ impl App {
     /// What is counted, if this process counts.
     pub fn metrics(&self) -> Option<&MetricsHandle> {
         self.0.metrics.as_ref()
+    }
+
+    /// The agent's image, described when it is first asked for.
+    pub async fn own_image(&self) -> Result<Arc<OwnImage>> {
+        let describe = async || {
+            let described = tokio::task::spawn_blocking(OwnImage::of_this_program);
+            described.await.map_err(Error::internal)?.map(Arc::new)
+        };
+        self.0.own_image.get_or_try_init(describe).await.cloned()
     }
 
     /// When this process started.

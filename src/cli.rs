@@ -52,6 +52,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    runtime::raise_file_limit();
     match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Agent(args) => agent::run(args),

@@ -216,9 +216,6 @@ impl Config {
                 "must be set because storage.database is \"postgres\"",
             );
         }
-        if self.session.idle_minutes < self.session.access_minutes {
-            return wrong("session.idle_minutes", "must not be less than session.access_minutes");
-        }
         if self.bus.mode != BusMode::Off && !self.bus.websocket_listen.ip().is_loopback() {
             return wrong(
                 "bus.websocket_listen",

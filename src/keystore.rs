@@ -225,6 +225,12 @@ impl Keystore {
         crypto::keyed_digest(&self.fixed.email_index, &[normalised_email.as_bytes()])
     }
 
+    /// The digest by which a repeated request is known. Keyed, because bodies
+    /// may hold passwords: a plain digest in a stolen database could be guessed at.
+    pub fn request_digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        crypto::keyed_digest(&self.fixed.request_digest, parts)
+    }
+
     /// The "secret" of argon2 for the passwords of users.
     pub fn password_pepper(&self) -> &Secret<[u8; 32]> {
         &self.fixed.pepper

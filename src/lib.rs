@@ -36,7 +36,7 @@
 //! 1. `main`, [`cli`]
 //! 2. [`gateway`], [`agent`], [`simulate`]
 //! 3. [`app`] (holds the services), [`ui`]
-//! 4. [`clusters`], [`tenants`], [`trail`], [`appliance`], [`identity`], [`certificates`]
+//! 4. [`clusters`], [`packs`], [`tenants`], [`trail`], [`appliance`], [`identity`], [`certificates`]
 //! 5. [`audit`], [`vault`]
 //! 6. [`rbac`], [`store`], [`bus`], [`keystore`], [`observability`]
 //! 7. [`ids`], [`clock`], [`secret`], [`error`], [`config`]
@@ -82,6 +82,7 @@ pub mod appliance;
 pub mod certificates;
 pub mod clusters;
 pub mod identity;
+pub mod packs;
 pub mod tenants;
 pub mod trail;
 

@@ -136,11 +136,12 @@ impl Store {
     }
 
     /// Empties the write-ahead log of SQLite, so that deleted rows are gone
-    /// from the disk. PostgreSQL looks after its log by itself.
-    pub async fn empty_log(&self) -> Result<()> {
+    /// from the disk. `false` while somebody reads from it: try again.
+    /// PostgreSQL looks after its log by itself.
+    pub async fn empty_log(&self) -> Result<bool> {
         match &self.0 {
             Backend::Lite(lite) => lite.empty_log().await,
-            Backend::Postgres(_) => Ok(()),
+            Backend::Postgres(_) => Ok(true),
         }
     }
 

@@ -9,12 +9,14 @@
 mod csv;
 mod export;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::sync::Mutex;
 
 use crate::{
     audit::{self, Event, Ledger, Verdict},
     clock::Timestamp,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     identity::Names,
     ids::{AuditId, TenantId},
     rbac::{
@@ -54,12 +56,15 @@ pub struct ChainState {
 pub struct Trail {
     ledger: Ledger,
     heads_file: PathBuf,
+    /// Held by the verification under way: a second one would only take the
+    /// same processor time again.
+    verifying: Arc<Mutex<()>>,
 }
 
 impl Trail {
     /// Trails behind this ledger; `heads_file` is the sealer's.
     pub fn new(ledger: Ledger, heads_file: PathBuf) -> Self {
-        Self { ledger, heads_file }
+        Self { ledger, heads_file, verifying: Arc::default() }
     }
 
     /// One page, newest first unless asked otherwise.
@@ -111,11 +116,7 @@ impl Trail {
     /// The whole chain with its checkpoints, for verification elsewhere.
     /// `Forbidden` for those who see only single projects: a chain has no gaps.
     pub async fn export_lines(&self, permit: &Permit<AuditList>) -> Result<LinesExport> {
-        if *permit.reach() != Reach::Tenant {
-            return Err(Error::forbidden(
-                "The chain can be exported only by those who may see all of it.",
-            ));
-        }
+        whole(permit)?;
         self.note_export(permit.actor(), "jsonl").await?;
         Ok(LinesExport::new(self.ledger.clone(), permit.tenant()))
     }
@@ -124,19 +125,31 @@ impl Trail {
         self.ledger.note(actor, Event::new("audit.export").with("format", format)).await
     }
 
-    /// Verifies the whole chain of the permit's tenant.
+    /// Verifies the whole chain of the permit's tenant. `Forbidden` for those
+    /// who see only single projects, `Conflict` while another one is under way.
     pub async fn verify(&self, permit: &Permit<AuditList>) -> Result<ChainState> {
+        whole(permit)?;
+        let _turn = self.verifying.try_lock().map_err(|_| {
+            Error::new(Kind::Conflict, "verification-under-way", "A verification is under way.")
+                .with_hint("Try again when it is finished, or verify an export offline.")
+        })?;
         let tenant = permit.tenant();
-        let mut tx = self.ledger.store().read().await?;
-        let vault = self.ledger.vault();
-        let verdict = audit::verify_tenant(&mut tx, vault, tenant, &self.heads_file).await?;
-        let (_, oldest) = store::audit::backlog(&mut tx).await?;
-        drop(tx);
+        let (store, vault) = (self.ledger.store(), self.ledger.vault());
+        let verdict = audit::verify_tenant(store, vault, tenant, &self.heads_file).await?;
+        let (_, oldest) = store::audit::backlog(&mut store.read().await?).await?;
         let lag = oldest
             .map_or(0, |oldest: Timestamp| self.ledger.clock().now().since(oldest).as_millis());
         self.ledger.note(permit.actor(), Event::new("audit.verify")).await?;
         Ok(ChainState { verdict, lag_ms: u64::try_from(lag).unwrap_or(u64::MAX) })
     }
+}
+
+/// A chain has no gaps: only those who may see all of it can judge it.
+fn whole(permit: &Permit<AuditList>) -> Result<()> {
+    if *permit.reach() == Reach::Tenant {
+        return Ok(());
+    }
+    Err(Error::forbidden("The chain is only for those who may see all of it."))
 }
 
 /// Puts names beside uids.

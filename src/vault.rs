@@ -79,9 +79,17 @@ impl Vault {
         &self.keystore
     }
 
-    /// The keys of a tenant. `NotFound` when the tenant is gone.
+    /// The keys of a tenant, as `tx` sees them. `NotFound` when the tenant is gone.
+    ///
+    /// What is in memory is asked for its age in the caller's transaction: whoever
+    /// sealed with a key that another transaction has just replaced would write
+    /// what nobody can open any more.
     pub async fn ring(&self, tx: &mut Tx, tenant: TenantId) -> Result<Arc<Keyring>> {
-        if let Some(ring) = self.rings.read().unwrap_or_else(PoisonError::into_inner).get(&tenant) {
+        let newest = store::tenant_keys::newest(tx, tenant).await?;
+        let newest = newest.ok_or_else(|| Error::not_found("tenant"))?;
+        if let Some(ring) = self.rings.read().unwrap_or_else(PoisonError::into_inner).get(&tenant)
+            && ring.newest() == newest
+        {
             return Ok(Arc::clone(ring));
         }
         let rows = store::tenant_keys::of_tenant(tx, tenant).await?;
@@ -108,7 +116,7 @@ impl Vault {
         Ok(Keyring { keys, random: Arc::clone(&self.random) })
     }
 
-    /// Forgets the keys of a tenant: after its deletion, or when another node rotated them.
+    /// Forgets the keys of a deleted tenant.
     pub fn forget(&self, tenant: TenantId) {
         self.rings.write().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
     }
@@ -133,9 +141,11 @@ impl Vault {
     }
 
     /// Gives a tenant a new key and seals everything with it, in the caller's
-    /// transaction. The caller calls [`Vault::forget`] after the commit.
-    /// Answers the new version.
+    /// transaction. Answers the new version.
     pub async fn rotate_tenant(&self, tx: &mut Tx, tenant: TenantId) -> Result<u32> {
+        // In the order of `rotate_root`, so that neither waits for the other for ever.
+        store::tenants::lock(tx, TenantId::SYSTEM).await?;
+        store::tenant_keys::lock(tx, tenant).await?;
         let rows = store::tenant_keys::of_tenant(tx, tenant).await?;
         let old = self.open_ring(&rows)?;
         let version = old.newest() + 1;

@@ -99,6 +99,7 @@ impl App {
             tenants: Tenants::new(ledger.clone(), newcomers),
             projects: Projects::new(ledger.clone()),
             clusters,
+            own_image: tokio::sync::OnceCell::new(),
             trail: Trail::new(ledger.clone(), heads.clone()),
             sessions,
             served_certificate,

@@ -134,6 +134,12 @@ impl Change {
             )
             .with_hint("Use a new key for each new request."));
         }
+        // The writer sees what is committed but not on disk yet; readers do not.
+        let mut durable = self.ledger.store.read().await?;
+        if idempotency::find(&mut durable, tenant, &caller, &key).await?.is_none() {
+            return Err(in_progress());
+        }
+        drop(durable);
         let ring = self.ledger.vault.ring(&mut self.tx, tenant).await?;
         let plain = ring.open("idempotency", "outcome", &key, &earlier.outcome_sealed)?;
         serde_json::from_slice(plain.expose()).map(Some).map_err(Error::internal)
@@ -192,16 +198,16 @@ impl Change {
                 idempotency::insert(&mut self.tx, tenant, &caller, &key, &remembered, now).await;
             if let Err(error) = inserted {
                 if error.failure() == Failure::Duplicate {
-                    return Err(Error::new(
-                        Kind::Conflict,
-                        "request-in-progress",
-                        "The same request is being worked on.",
-                    )
-                    .with_hint("Send it again with the same Idempotency-Key in a moment."));
+                    return Err(in_progress());
                 }
                 return Err(error.into());
             }
         }
         self.commit(event).await
     }
+}
+
+fn in_progress() -> Error {
+    Error::new(Kind::Conflict, "request-in-progress", "The same request is being worked on.")
+        .with_hint("Send it again with the same Idempotency-Key in a moment.")
 }

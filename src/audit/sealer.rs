@@ -6,6 +6,8 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -88,32 +90,51 @@ impl Sealer {
             audit::insert_checkpoint(&mut tx, &checkpoint).await?;
         }
         tx.commit().await?;
-        self.remember(&heads)?;
+        let (file, reached) = (self.heads_file.clone(), positions(&heads));
+        let kept = tokio::task::spawn_blocking(move || remember(&file, reached));
+        kept.await.map_err(Error::internal)??;
         Ok(count)
-    }
-
-    /// Writes the heads beside the database. It may lag behind the database
-    /// after a crash, never run ahead of it.
-    fn remember(&self, heads: &HashMap<TenantId, Head>) -> Result<()> {
-        let mut known = read_heads(&self.heads_file);
-        known.extend(heads.iter().map(|(tenant, head)| (*tenant, head.position)));
-        let mut lines: Vec<_> =
-            known.iter().map(|(tenant, position)| format!("{tenant} {position}\n")).collect();
-        lines.sort_unstable();
-        let staged = self.heads_file.with_extension("new");
-        std::fs::write(&staged, lines.concat())
-            .and_then(|()| std::fs::rename(&staged, &self.heads_file))
-            .map_err(Error::internal)
     }
 }
 
+fn positions(heads: &HashMap<TenantId, Head>) -> HashMap<TenantId, i64> {
+    heads.iter().map(|(tenant, head)| (*tenant, head.position)).collect()
+}
+
+/// Writes the heads beside the database, to last through a power cut. The file
+/// may lag behind the database after a crash, never run ahead of it.
+fn remember(file: &Path, reached: HashMap<TenantId, i64>) -> Result<()> {
+    let mut known = read_heads(file)?;
+    known.extend(reached);
+    let mut lines: Vec<_> =
+        known.iter().map(|(tenant, position)| format!("{tenant} {position}\n")).collect();
+    lines.sort_unstable();
+    replace(file, &lines.concat()).map_err(Error::internal)
+}
+
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let staged = file.with_extension("new");
+    let mut new = File::create(&staged)?;
+    new.write_all(text.as_bytes())?;
+    new.sync_all()?;
+    std::fs::rename(&staged, file)?;
+    file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
 /// The positions that were reached, as the file beside the database says.
-pub(super) fn read_heads(file: &Path) -> HashMap<TenantId, i64> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.lines()
+/// None before the first sealing. A file that cannot be read is an error: it
+/// would prove nothing, and nobody would notice.
+pub(super) fn read_heads(file: &Path) -> Result<HashMap<TenantId, i64>> {
+    let text = match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read.map_err(Error::internal)?,
+    };
+    let known = text
+        .lines()
         .filter_map(|line| {
             let (tenant, position) = line.split_once(' ')?;
             Some((tenant.parse().ok()?, position.parse().ok()?))
         })
-        .collect()
+        .collect();
+    Ok(known)
 }

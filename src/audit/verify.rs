@@ -19,7 +19,7 @@ use crate::{
     ids::{AuditId, TenantId},
     keystore,
     store::{
-        Tx,
+        Store,
         audit::{self, AuditRow, Checkpoint},
     },
     vault::Vault,
@@ -120,15 +120,15 @@ impl Walk {
 /// Verifies the chain of a tenant in the database, and against the heads kept
 /// beside it in `heads_file`.
 pub async fn verify_tenant(
-    tx: &mut Tx,
+    store: &Store,
     vault: &Vault,
     tenant: TenantId,
     heads_file: &Path,
 ) -> Result<Verdict> {
     const PAGE: u32 = 1_000;
-    let reached = read_heads(heads_file).get(&tenant).copied().unwrap_or(0);
+    let reached = read_heads(heads_file)?.get(&tenant).copied().unwrap_or(0);
     let mut walk = Walk::new(vault.keystore().audit_key().public_key());
-    if let Some(forged) = audit::quarantined(tx, tenant, 1).await?.first() {
+    if let Some(forged) = audit::quarantined(&mut store.read().await?, tenant, 1).await?.first() {
         let finding = Finding::at(
             forged,
             forged.position.unwrap_or(0),
@@ -138,10 +138,13 @@ pub async fn verify_tenant(
     }
     loop {
         let next = walk.head.position + 1;
-        for checkpoint in audit::checkpoints_from(tx, tenant, next, PAGE).await? {
+        // A connection for each page: a long chain must not keep others from reading.
+        let mut tx = store.read().await?;
+        for checkpoint in audit::checkpoints_from(&mut tx, tenant, next, PAGE).await? {
             walk.checkpoints.insert(checkpoint.position, checkpoint);
         }
-        let rows = audit::chain_from(tx, tenant, next, PAGE).await?;
+        let rows = audit::chain_from(&mut tx, tenant, next, PAGE).await?;
+        drop(tx);
         for row in &rows {
             if chain::mac(vault.keystore(), row) != row.mac {
                 let finding = Finding::at(row, walk.head.position + 1, "the record was changed");

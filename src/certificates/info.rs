@@ -92,9 +92,11 @@ impl CertificateInfo {
         }
     }
 
-    /// Whether a third of its life or less is left.
+    /// Whether a third of its life or less is left, or it was made while the
+    /// clock was ahead and nobody accepts it yet.
     pub fn is_due_for_renewal(&self, now: Timestamp) -> bool {
-        self.not_after.since(now) <= self.not_after.since(self.not_before) / 3
+        now < self.not_before
+            || self.not_after.since(now) <= self.not_after.since(self.not_before) / 3
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runtimes for commands, and the wish to end them.
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -19,6 +20,17 @@ pub(super) fn single_threaded() -> Result<Runtime> {
 /// As many threads as cores: for the server and for simulations.
 pub(super) fn multi_threaded() -> Result<Runtime> {
     Builder::new_multi_thread().enable_all().build().map_err(Error::internal)
+}
+
+/// Lets the process have as many files and connections open as the system
+/// allows: shells and systemd set 1,024 for programs that use `select`, and a
+/// server of a thousand agents has two for each.
+pub(super) fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Starts logging for commands that have no settings file; `format` is `human` or `json`.

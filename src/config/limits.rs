@@ -26,6 +26,4 @@ section! {
     per_tenant_per_second: u32 = 500 where 1..=1_000_000;
     /// Requests at once of all users of one tenant, after it has been quiet.
     per_tenant_burst: u32 = 2_000 where 1..=1_000_000;
-    /// Connections at the same time, agents included.
-    connections: usize = 20_000 where 16..=1_000_000;
 }

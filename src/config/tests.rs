@@ -39,7 +39,6 @@ fn without_any_source_every_setting_has_its_default() {
     assert_eq!(config.keystore.dir, PathBuf::from("./var/keys"));
     assert_eq!(config.bus.mode, BusMode::Managed);
     assert_eq!(config.limits.body_bytes, 1024 * 1024);
-    assert_eq!(config.session.access_minutes.duration(), Duration::from_mins(15));
     assert_eq!(config.agents.heartbeat_timeout_seconds.duration(), Duration::from_secs(30));
     assert_eq!(config.effective().len(), Setting::all().count());
 }
@@ -120,7 +119,7 @@ fn a_mistake_in_the_file_names_the_key_and_the_line() {
         ("[storage]\ndatabase = 'mysql'\n", "must be one of sqlite, postgres"),
         ("[log]\nfilter = 'loud'\n", "log.filter (…palisade.toml line 2) must be a level"),
         ("[bus]\nwebsocket_listen = '0.0.0.0:4280'\n", "must be a loopback address"),
-        ("[session]\nidle_minutes = 5\n", "must not be less than session.access_minutes"),
+        ("[session]\nidle_minutes = 5\n", "must be between 15 and 43200"),
         ("[storage]\ndatabase = 'postgres'\n", "storage.postgres.url (default) must be set"),
         ("[server\n", "palisade.toml line 1 is not valid TOML"),
         ("[server]\nlisten = 1\nlisten = 2\n", "palisade.toml line 3 is not valid TOML"),
@@ -140,12 +139,10 @@ fn a_mistake_in_the_environment_or_in_a_flag_names_its_source() {
         "environment variable PALISADE_SERVER_LISTN does not name a setting: \
          did you mean PALISADE_SERVER_LISTEN?"
     );
-    let wrong = Sources {
-        env: vec![variable("PALISADE_LIMITS_CONNECTIONS", "many")],
-        ..Sources::default()
-    };
+    let wrong =
+        Sources { env: vec![variable("PALISADE_LIMITS_BODY_BYTES", "many")], ..Sources::default() };
     assert!(refused(wrong).starts_with(
-        "setting limits.connections (environment variable PALISADE_LIMITS_CONNECTIONS) must be"
+        "setting limits.body_bytes (environment variable PALISADE_LIMITS_BODY_BYTES) must be"
     ));
     assert!(refused(Sources::only([("log.colour", "red")])).contains("log.colour (command line)"));
 }

@@ -20,6 +20,7 @@ use axum::{
 };
 use data_encoding::HEXLOWER;
 use futures_util::FutureExt;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::{
@@ -117,24 +118,38 @@ async fn handle(
         address: Some(address),
         idempotency: None,
     };
-    let limit = app.config().limits.request_seconds.duration();
+    let changes = !request.method().is_safe();
     let object = named_object(request.uri().path());
-    let work = async {
-        let mut request = idempotency::note(request, &mut meta, app).await?;
+    let app = app.clone();
+    let limit = app.config().limits.request_seconds.duration();
+    let tasks = app.tasks().clone();
+    let work = async move {
+        let mut request = idempotency::note(request, &mut meta, &app).await?;
         request.extensions_mut().insert(Context { caller: caller.clone(), meta: meta.clone() });
         let response = next.run(request).await;
         if let (Some(Unfinished(error)), Some(caller)) = (response.extensions().get(), &caller) {
-            record_refusal(app, error, &caller.actor(meta), object).await?;
+            record_refusal(&app, error, &caller.actor(meta), object).await?;
         }
         Ok(response)
     };
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(Error::new(
-            Kind::Unavailable,
-            "timed-out",
-            "The request took too long and was given up.",
-        ))
-    })
+    if !changes {
+        return timeout(limit, work).await.unwrap_or_else(|_| Err(too_late()));
+    }
+    // A change has steps after its commit: caches to renew, a certificate to
+    // serve. They are done even when the caller has hung up or waited too long.
+    match timeout(limit, tasks.spawn(work.in_current_span())).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(broken)) if broken.is_panic() => std::panic::resume_unwind(broken.into_panic()),
+        Ok(Err(broken)) => Err(Error::internal(broken)),
+        Err(_) => Err(too_late().with_hint(
+            "It may have been carried out all the same: \
+             send it again with the same Idempotency-Key, or look whether it was.",
+        )),
+    }
+}
+
+fn too_late() -> Error {
+    Error::new(Kind::Unavailable, "timed-out", "The request took too long and was given up.")
 }
 
 /// Whoever was refused for want of a permission finds it in the audit trail.

@@ -23,6 +23,11 @@ pub(super) fn tenant_label<'h>(config: &Config, host: &'h str) -> Option<&'h str
     (!label.is_empty() && !label.contains('.')).then_some(label)
 }
 
+/// An entry of `X-Forwarded-For`; some proxies append the port.
+fn hop_address(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|hop| hop.ip()))
+}
+
 /// The caller's address: the peer's, or what a trusted proxy says.
 pub(super) fn client_address(config: &Config, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
     let trusted = |address: IpAddr| {
@@ -38,9 +43,11 @@ pub(super) fn client_address(config: &Config, peer: SocketAddr, headers: &Header
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .filter_map(|part| part.trim().parse::<IpAddr>().ok())
         .collect::<Vec<_>>();
     for hop in chain.into_iter().rev() {
+        // What cannot be read must not be skipped: before it stands only what
+        // the caller itself has written.
+        let Some(hop) = hop_address(hop.trim()) else { break };
         address = hop.to_canonical();
         if !trusted(address) {
             break;

@@ -5,7 +5,6 @@ use axum::{
     extract::Request,
     http::{HeaderName, Method},
 };
-use sha2::{Digest, Sha256};
 
 use super::extract::read_body;
 use crate::{
@@ -34,10 +33,8 @@ pub(super) async fn note(request: Request, meta: &mut RequestMeta, app: &App) ->
     let key = key.to_owned();
     let (parts, body) = request.into_parts();
     let bytes = read_body(Request::new(body), app).await?;
-    let mut digest = Sha256::new();
-    digest.update(parts.uri.to_string().as_bytes());
-    digest.update([0]);
-    digest.update(&bytes);
-    meta.idempotency = Some((key, digest.finalize().into()));
+    let uri = parts.uri.to_string();
+    let digest = app.ledger().vault().keystore().request_digest(&[uri.as_bytes(), &bytes]);
+    meta.idempotency = Some((key, digest));
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }

@@ -32,6 +32,7 @@ pub(super) fn described() -> OpenApiRouter<App> {
         .merge(routes::api_keys::routes())
         .merge(routes::clusters::routes())
         .merge(routes::agents::routes())
+        .merge(routes::registry::routes())
         .merge(routes::overview::routes())
         .merge(routes::events::routes())
         .merge(routes::audit::routes())

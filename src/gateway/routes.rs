@@ -13,6 +13,7 @@ pub(super) mod overview;
 pub(super) mod passwords;
 pub(super) mod platform;
 pub(super) mod projects;
+pub(super) mod registry;
 pub(super) mod roles;
 pub(super) mod settings;
 pub(super) mod setup;

@@ -158,8 +158,18 @@ impl Login {
         let tenant = user.tenant_id;
         let actor = Actor { principal: Principal::Anonymous, tenant, request: request.clone() };
         let mut change = self.ledger.begin(&actor).await?;
-        let policy = policies::load(change.tx(), tenant).await?.policy;
         let now = self.ledger.clock().now();
+        // Checking a password takes a while: it may have been changed, or the
+        // account disabled, meanwhile. Nobody can do that from here on.
+        store::users::note_login(change.tx(), tenant, user.id, now).await?;
+        let current = store::users::find(change.tx(), tenant, user.id).await?;
+        let unchanged = current.is_some_and(|row| {
+            row.password_hash.as_deref() == Some(hash) && row.state == user.state
+        });
+        if !unchanged {
+            return Err(wrong());
+        }
+        let policy = policies::load(change.tx(), tenant).await?.policy;
         if user.password_changed_at.is_some_and(|changed| policy.is_expired(changed, now)) {
             let ticket = OneTimeSecret::random(Purpose::PasswordChange, self.ledger.random());
             let row = OneTimeRow {

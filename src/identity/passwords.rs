@@ -158,6 +158,8 @@ impl Passwords {
         }
         store::users::set_password(tx, tenant, user, hash, now).await?;
         store::users::remember_password(tx, tenant, user, hash, now).await?;
+        // A link that was made for the old password must not replace the new one.
+        store::one_time::end_all(tx, tenant, user).await?;
         let ended = match keep {
             Some(keep) => store::sessions::end_others(tx, tenant, user, keep, now).await?,
             None => store::sessions::end_all(tx, tenant, user, now).await?,

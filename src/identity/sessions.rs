@@ -128,13 +128,21 @@ impl Sessions {
     async fn authenticate_key(&self, text: &str) -> Result<Caller> {
         let secret = ApiKeySecret::parse(text).map_err(|_| ended())?;
         let presented = secret.digest();
-        let entry = match self.cached(CacheKey::ApiKey(secret.id())) {
-            Some(entry) => entry,
-            None => self.load_key(secret.id()).await?,
+        let (entry, loaded) = match self.cached(CacheKey::ApiKey(secret.id())) {
+            Some(entry) => (entry, false),
+            None => (self.load_key(secret.id()).await?, true),
         };
         let right = entry.digest.is_some_and(|digest| digest.ct_eq(presented.as_bytes()).into());
         let expired = entry.caller.expires_at.is_some_and(|end| end <= self.now());
-        if right && !expired { Ok(entry.caller) } else { Err(ended()) }
+        if !right || expired {
+            return Err(ended());
+        }
+        // Once per cache entry is often enough to tell an unused key from a used
+        // one. A store that takes no changes now is no reason to refuse reading.
+        if loaded && let Err(error) = self.note_use(entry.caller.tenant, secret.id()).await {
+            tracing::debug!(error = %error.chain(), "the use of an API key was not noted");
+        }
+        Ok(entry.caller)
     }
 
     fn cached(&self, key: CacheKey) -> Option<Entry> {
@@ -182,14 +190,15 @@ impl Sessions {
         let row = store::api_keys::find(&mut tx, tenant, id).await?.ok_or_else(ended)?;
         let principal = Principal::ApiKey { user: row.user_id, key: id };
         let caller = load_caller(&mut tx, principal, tenant, row.user_id, row.expires_at).await?;
-        drop(tx);
-        // Once per cache entry is often enough to tell an unused key from a used one.
-        let mut tx = self.ledger.store().begin().await?;
-        store::api_keys::note_use(&mut tx, tenant, id, self.now()).await?;
-        tx.commit().await?;
         let entry = Entry { caller, digest: Some(row.digest), epoch, loaded_at: self.now() };
         self.keep(CacheKey::ApiKey(id), entry.clone());
         Ok(entry)
+    }
+
+    async fn note_use(&self, tenant: TenantId, id: ApiKeyId) -> Result<()> {
+        let mut tx = self.ledger.store().begin().await?;
+        store::api_keys::note_use(&mut tx, tenant, id, self.now()).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Begins a session in the caller's change, which also records the login.
@@ -216,7 +225,6 @@ impl Sessions {
         store::sessions::insert(tx, &row).await?;
         store::sessions::insert_refresh(tx, *refresh.digest().as_bytes(), tenant, session, now)
             .await?;
-        store::users::note_login(tx, tenant, user, now).await?;
         let principal = Principal::User { user, session };
         let caller = load_caller(tx, principal, tenant, user, Some(row.expires_at)).await?;
         change.commit(Event::new("auth.login").on_kind("user", user)).await?;

@@ -155,6 +155,7 @@ impl Setup {
             .vault()
             .keystore()
             .new_recovery_kit(&**self.ledger.clock(), self.ledger.random())?;
+        store::users::note_login(change.tx(), TenantId::SYSTEM, user, now).await?;
         let keystore = self.ledger.vault().keystore();
         let id = keystore.installation_id().to_string();
         store::installation::store_keystore(change.tx(), &id, &keystore.export_sealed()).await?;

@@ -184,7 +184,7 @@ pub fn clusters(phase: &'static str, number: usize) {
 }
 
 /// Counts a request that was refused because there were too many, with what it
-/// was limited by: `address`, `agents` (of one address), `tenant`, `connections` or `login`.
+/// was limited by: `address`, `agents` (of one address), `tenant` or `login`.
 pub fn rate_limited(by: &'static str) {
     metrics::counter!("palisade_rate_limited_total", "by" => by).increment(1);
 }

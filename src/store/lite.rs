@@ -37,6 +37,8 @@ mod writer;
 const TURN_LIMIT: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another process that holds the file.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// The same, for a connection that was told otherwise.
+const RESTORE_BUSY_LIMIT: &str = "PRAGMA busy_timeout = 5000";
 
 /// Whether the transactions of a group are on disk.
 type Outcome = std::result::Result<(), Failure>;
@@ -120,7 +122,7 @@ impl Lite {
 
     /// Moves the log into the database file and cuts it to nothing. A reader
     /// in the middle of a statement makes SQLite leave the log for later.
-    pub(super) async fn empty_log(&self) -> Result<()> {
+    pub(super) async fn empty_log(&self) -> Result<bool> {
         self.idle_writer().await?.empty_log().await
     }
 

@@ -61,6 +61,12 @@ pub async fn use_up(tx: &mut Tx, digest: [u8; 32], now: Timestamp) -> Result<boo
     Ok(used == 1)
 }
 
+/// Makes every secret of a user useless.
+pub async fn end_all(tx: &mut Tx, tenant: TenantId, user: UserId) -> Result<u64> {
+    tx.execute("DELETE FROM one_time_secret WHERE tenant_id = $1 AND user_id = $2", (tenant, user))
+        .await
+}
+
 /// Forgets what has expired.
 pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
     tx.execute("DELETE FROM one_time_secret WHERE expires_at < $1", (before,)).await

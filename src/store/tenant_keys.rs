@@ -28,6 +28,32 @@ pub async fn insert(tx: &mut Tx, row: &TenantKeyRow) -> Result<()> {
     .map(drop)
 }
 
+/// The newest version of a tenant's key, `None` when the tenant is gone. In a
+/// transaction that may write it stays the newest until the transaction ends:
+/// SQLite has one writer, PostgreSQL takes a lock that [`lock`] waits for.
+pub async fn newest(tx: &mut Tx, tenant: TenantId) -> Result<Option<u32>> {
+    let sql = "SELECT key_version FROM tenant_key WHERE tenant_id = $1
+               ORDER BY key_version DESC LIMIT 1";
+    if !tx.is_postgres() || tx.is_reading() {
+        return Ok(tx.fetch_optional::<i64>(sql, (tenant,)).await?.and_then(|n| n.try_into().ok()));
+    }
+    let sql = format!("{sql} FOR SHARE");
+    // The row that it waited for may be gone then; the second look finds its successor.
+    for _ in 0..2 {
+        if let Some(found) = tx.fetch_optional::<i64>(&sql, (tenant,)).await? {
+            return Ok(found.try_into().ok());
+        }
+    }
+    Ok(None)
+}
+
+/// Keeps everybody from sealing with a tenant's keys until the transaction ends.
+pub async fn lock(tx: &mut Tx, tenant: TenantId) -> Result<()> {
+    tx.execute("UPDATE tenant_key SET wrapped = wrapped WHERE tenant_id = $1", (tenant,))
+        .await
+        .map(drop)
+}
+
 /// All versions of a tenant's key, newest first.
 pub async fn of_tenant(tx: &mut Tx, tenant: TenantId) -> Result<Vec<TenantKeyRow>> {
     tx.fetch_all(

@@ -138,7 +138,8 @@ impl Tx {
         }
     }
 
-    fn is_reading(&self) -> bool {
+    /// Whether it was made by [`Store::read`](super::Store::read).
+    pub(super) fn is_reading(&self) -> bool {
         matches!(self.connection, Connection::LiteRead(_) | Connection::PostgresRead(_))
     }
 

@@ -1,5 +1,7 @@
 //! The tenants themselves, as system administrators see them.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -211,7 +213,8 @@ impl Tenants {
         change.commit(event).await?;
         self.ledger.vault().forget(id);
         // The log of the database still has the deleted rows until it is emptied.
-        self.ledger.store().empty_log().await.map_err(Error::from)
+        tokio::spawn(empty_log(self.ledger.store().clone()));
+        Ok(())
     }
 
     /// Adds an administrator to a tenant, e.g. when it has lost its last one.
@@ -243,11 +246,9 @@ impl Tenants {
     pub async fn rotate_key(&self, permit: &Permit<TenantUpdate>, id: TenantId) -> Result<u32> {
         let mut change = self.ledger.begin(permit.actor()).await?;
         find(change.tx(), id).await?;
-        let vault = self.ledger.vault();
-        let version = vault.rotate_tenant(change.tx(), id).await?;
+        let version = self.ledger.vault().rotate_tenant(change.tx(), id).await?;
         change.outdate(id);
         change.commit(Event::new("tenant.rotateKey").on(id).with("keyVersion", version)).await?;
-        vault.forget(id);
         Ok(version)
     }
 }
@@ -290,6 +291,19 @@ fn check_slug(slug: &str) -> Result<()> {
             .with_field("slug", "is reserved for the appliance itself"));
     }
     Ok(())
+}
+
+/// Removes deleted rows from the disk as soon as nobody reads from the log. What
+/// is left after a minute goes with the next checkpoint or restart.
+async fn empty_log(store: store::Store) {
+    for _ in 0..120 {
+        match store.empty_log().await {
+            Ok(true) => return,
+            Ok(false) => tokio::time::sleep(Duration::from_millis(500)).await,
+            Err(error) => return tracing::warn!(%error, "the log cannot be emptied now"),
+        }
+    }
+    tracing::warn!("the log of the database cannot be emptied: it is read all the time");
 }
 
 #[cfg(test)]

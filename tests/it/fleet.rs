@@ -126,3 +126,33 @@ async fn an_import_token_enrols_one_agent_and_the_manifest_shows_nothing_afterwa
     acme.delete(&path).await.assert_status(204);
     t.stop().await;
 }
+
+#[tokio::test]
+async fn a_container_engine_finds_the_agents_image_here_and_every_digest_is_right() {
+    let t = TestApp::start().await;
+    let client = t.anonymous();
+    client.get("/v2/").await.assert_status(200);
+    let version = env!("CARGO_PKG_VERSION");
+    let manifest = client.get(&format!("/v2/palisade/agent/manifests/{version}")).await;
+    manifest.assert_status(200);
+    let promised = manifest.headers["docker-content-digest"].to_str().expect("text");
+    assert_eq!(digest(manifest.body.as_bytes()), promised);
+    let by_digest = client.get(&format!("/v2/palisade/agent/manifests/{promised}")).await;
+    assert_eq!(by_digest.body, manifest.body);
+    for part in [&manifest.json["config"], &manifest.json["layers"][0]] {
+        let wanted = part["digest"].as_str().expect("a digest");
+        let path = format!("/v2/palisade/agent/blobs/{wanted}");
+        let head = client.request(reqwest::Method::HEAD, &path).send().await.expect("an answer");
+        assert_eq!(head.headers()["content-length"], part["size"].to_string());
+        let blob = client.request(reqwest::Method::GET, &path).send().await.expect("an answer");
+        assert_eq!(digest(&blob.bytes().await.expect("all of it")), wanted);
+    }
+    client.get("/v2/palisade/agent/manifests/latest").await.assert_status(404);
+    client.get("/v2/palisade/agent/blobs/sha256:00").await.assert_status(404);
+}
+
+fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(bytes);
+    format!("sha256:{}", data_encoding::HEXLOWER.encode(&digest))
+}

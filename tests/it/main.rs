@@ -14,4 +14,5 @@ mod projects;
 mod sessions;
 mod setup;
 mod simulate;
+mod takeover;
 mod tidy;

@@ -120,6 +120,12 @@ impl Users {
         if row.state != before {
             refuse_own(permit, id, "You cannot change the state of your own account.")?;
         }
+        // Whoever is known by another address, or not let in, is locked out as
+        // surely as by a taken password.
+        if permit.actor().principal.user() != Some(id) && (email.is_some() || row.state != before) {
+            let grants = load_grants(change.tx(), tenant, id).await?;
+            refuse_beyond(&mut change, Permission::UserUpdate, &all_of(&grants)).await?;
+        }
         let mut changed = Vec::new();
         let ring = self.ledger.vault().ring(change.tx(), tenant).await?;
         let place = id.to_string();
@@ -141,6 +147,7 @@ impl Users {
             refuse_losing(change.tx(), tenant, id).await?;
             let now = self.ledger.clock().now();
             store::sessions::end_all(change.tx(), tenant, id, now).await?;
+            store::one_time::end_all(change.tx(), tenant, id).await?;
         }
         let updated = store::users::update(change.tx(), &row, version).await;
         if !updated.map_err(|error| error.on_duplicate("email", EMAIL_TAKEN))? {
@@ -162,6 +169,8 @@ impl Users {
         find_present(change.tx(), tenant, id).await?;
         refuse_own(permit, id, "You cannot delete your own account.")?;
         refuse_losing(change.tx(), tenant, id).await?;
+        let grants = load_grants(change.tx(), tenant, id).await?;
+        refuse_beyond(&mut change, Permission::UserDelete, &all_of(&grants)).await?;
         store::users::erase(change.tx(), tenant, id).await?;
         change.outdate(tenant);
         change.commit(Event::new("user.delete").on(id)).await

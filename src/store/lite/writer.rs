@@ -7,7 +7,7 @@ use std::sync::{Arc, atomic::Ordering};
 use sqlx::{Executor, SqliteConnection};
 use tokio::sync::watch;
 
-use super::{Counters, Outcome};
+use super::{Counters, Outcome, RESTORE_BUSY_LIMIT};
 use crate::store::{Failure, Result, StoreError};
 
 /// How many transactions share one sync at the most.
@@ -122,9 +122,21 @@ impl Writer {
         group.outcome.send_replace(Some(outcome));
     }
 
-    /// Moves the log into the file. Only without an open group.
-    pub(super) async fn empty_log(&mut self) -> Result<()> {
-        self.run("PRAGMA wal_checkpoint(TRUNCATE)").await
+    /// Moves the log into the file. Only without an open group. Answers whether
+    /// it is empty: while somebody reads from it, it cannot be, and waiting for
+    /// that would make all changes wait.
+    pub(super) async fn empty_log(&mut self) -> Result<bool> {
+        self.run("PRAGMA busy_timeout = 0").await?;
+        let checkpoint = sqlx::query_scalar::<_, i64>("PRAGMA wal_checkpoint(TRUNCATE)");
+        let busy = checkpoint.fetch_one(&mut self.connection).await;
+        self.run(RESTORE_BUSY_LIMIT).await?;
+        match busy {
+            Ok(busy) => Ok(busy == 0),
+            Err(error) => {
+                let error = StoreError::from(error);
+                if error.failure() == Failure::Unavailable { Ok(false) } else { Err(error) }
+            }
+        }
     }
 }
 
