@@ -137,6 +137,10 @@ impl Sessions {
         if !right || expired {
             return Err(ended());
         }
+        if loaded {
+            // Only now: whoever guesses must not warm the cache for the owner.
+            self.keep(CacheKey::ApiKey(secret.id()), entry.clone());
+        }
         // Once per cache entry is often enough to tell an unused key from a used
         // one. A store that takes no changes now is no reason to refuse reading.
         if loaded && let Err(error) = self.note_use(entry.caller.tenant, secret.id()).await {
@@ -190,9 +194,7 @@ impl Sessions {
         let row = store::api_keys::find(&mut tx, tenant, id).await?.ok_or_else(ended)?;
         let principal = Principal::ApiKey { user: row.user_id, key: id };
         let caller = load_caller(&mut tx, principal, tenant, row.user_id, row.expires_at).await?;
-        let entry = Entry { caller, digest: Some(row.digest), epoch, loaded_at: self.now() };
-        self.keep(CacheKey::ApiKey(id), entry.clone());
-        Ok(entry)
+        Ok(Entry { caller, digest: Some(row.digest), epoch, loaded_at: self.now() })
     }
 
     async fn note_use(&self, tenant: TenantId, id: ApiKeyId) -> Result<()> {
