@@ -73,6 +73,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("statistics::prune", "housekeeping of all tenants"),
     ("teams::insert", "refers to nothing but its tenant"),
     ("tenant_keys::all", "for the rotation of the root key"),
+    ("tenant_keys::lock", "changes nothing"),
     ("tenant_keys::insert", "refers to nothing but its tenant"),
     ("tenants::all_ids", "system administrators see all tenants"),
     ("tenants::delete", "system administrators see all tenants"),
@@ -263,6 +264,7 @@ async fn nothing_in_accounts(given: &Given, stranger: TenantId, theirs: &World) 
         api_keys::find(stranger, theirs.api_key.id);
         api_keys::list(stranger, Some(theirs.user.id), &ListQuery::default());
         api_keys::note_use(stranger, theirs.api_key.id, at(300));
+        one_time::end_all(stranger, theirs.user.id);
         sessions::end(stranger, theirs.session, at(300));
         sessions::end_all(stranger, theirs.user.id, at(300));
         sessions::end_others(stranger, theirs.user.id, new_id!(SessionId), at(300));
@@ -332,6 +334,7 @@ async fn nothing_in_records(given: &Given, stranger: TenantId, theirs: &World) -
         settings::reseal(stranger, "password-policy", b"other");
         settings::sealed_of_tenant(stranger);
         tenant_keys::delete_before(stranger, 9);
+        tenant_keys::newest(stranger);
         tenant_keys::of_tenant(stranger);
         tenant_keys::rewrap(&key);
         tenants::counts(stranger);
