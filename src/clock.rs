@@ -10,8 +10,11 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::atomic::{AtomicI64, Ordering},
-    time::Duration,
+    sync::{
+        LazyLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -106,8 +109,12 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The current moment.
+    /// The current moment. It may jump: administrators and time servers set it.
     fn now(&self) -> Timestamp;
+
+    /// Time that only ever passes, since some moment before: for measuring how
+    /// long something takes or somebody is silent.
+    fn uptime(&self) -> Duration;
 }
 
 /// The operating system's clock.
@@ -122,27 +129,48 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_microsecond())
     }
+
+    fn uptime(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]
-pub struct TestClock(AtomicI64);
+pub struct TestClock {
+    now: AtomicI64,
+    start: Timestamp,
+    /// Microseconds by which it was set without time passing.
+    jumped: AtomicI64,
+}
 
 impl TestClock {
     /// A clock that shows `start`.
     pub fn at(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.0))
+        Self { now: AtomicI64::new(start.0), start, jumped: AtomicI64::new(0) }
     }
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(micros(by), Ordering::SeqCst);
+        self.now.fetch_add(micros(by), Ordering::SeqCst);
+    }
+
+    /// Sets the clock, as an administrator or a time server does; no time passes.
+    pub fn set(&self, to: Timestamp) {
+        let from = self.now.swap(to.0, Ordering::SeqCst);
+        self.jumped.fetch_add(to.0 - from, Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> Duration {
+        let shown = self.now.load(Ordering::SeqCst) - self.jumped.load(Ordering::SeqCst);
+        Timestamp(shown).since(self.start)
     }
 }
 
@@ -195,5 +223,16 @@ mod tests {
         let clock = TestClock::at(Timestamp::from_seconds(0));
         clock.advance(Duration::from_millis(1_500));
         assert_eq!(clock.now(), Timestamp::from_micros(1_500_000));
+        assert_eq!(clock.uptime(), Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn setting_a_clock_lets_no_time_pass() {
+        let clock = TestClock::at(Timestamp::from_seconds(5_000));
+        clock.advance(Duration::from_secs(2));
+        clock.set(Timestamp::from_seconds(100));
+        clock.advance(Duration::from_secs(3));
+        assert_eq!(clock.now(), Timestamp::from_seconds(103));
+        assert_eq!(clock.uptime(), Duration::from_secs(5));
     }
 }

@@ -169,6 +169,12 @@ impl Clusters {
         self.wire.bus().ok().map(|bus| bus.status())
     }
 
+    /// Says whether the bus can hear agents: while it cannot, their silence
+    /// means nothing.
+    pub fn hearing(&self, hearing: bool) {
+        self.registry.hearing(hearing);
+    }
+
     /// Lets the agents of a new tenant in. Call it after the commit; if it is
     /// forgotten or fails, it happens within half a minute all the same.
     pub async fn tenant_added(&self, tenant: TenantId) {
@@ -178,7 +184,7 @@ impl Clusters {
     /// Cuts off the agents of a deleted tenant and forgets its clusters. Call
     /// it after the commit; if it is forgotten, it happens within half a minute.
     pub async fn tenant_removed(&self, tenant: TenantId) {
-        self.registry.retain(|cluster| cluster.tenant != tenant);
+        self.registry.remove_tenant(tenant);
         self.wire.remove(tenant).await;
     }
 

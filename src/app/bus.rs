@@ -151,6 +151,7 @@ fn watch(app: &App) {
                 reporter.good("is switched off: no agents can connect");
                 continue;
             };
+            app.clusters().hearing(status.connected);
             match (status.connected, status.broker) {
                 (true, BrokerState::Ready | BrokerState::External) => {
                     reporter.good("agents can connect")

@@ -8,6 +8,7 @@
 //! acknowledged.
 
 use std::{
+    collections::HashSet,
     mem,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -46,10 +47,10 @@ impl Clusters {
         let waiting = Waiting::default();
         // One task, so that nothing here runs twice at once; what waits for the
         // store lets the others go on.
+        // Never given up half way: what it has taken would be lost.
         let write = async {
             let mut due = ticks(WRITE_EVERY);
-            loop {
-                due.tick().await;
+            while stopping.run_until_cancelled(due.tick()).await.is_some() {
                 self.write(&waiting).await;
             }
         };
@@ -74,10 +75,11 @@ impl Clusters {
                 self.compare().await;
             }
         };
-        tokio::select! {
-            () = stopping.cancelled() => {}
-            () = async { tokio::join!(self.take_all(inbound, &waiting), write, look, measure, compare); } => {}
-        }
+        let others = async {
+            tokio::join!(self.take_all(inbound, &waiting), look, measure, compare);
+        };
+        let others = stopping.run_until_cancelled(others);
+        tokio::join!(write, others);
         self.write(&waiting).await;
     }
 
@@ -164,19 +166,19 @@ impl Clusters {
     }
 
     pub(super) async fn compare_once(&self) -> Result<()> {
-        let began = self.now();
+        let began = self.registry.uptime();
+        let told = self.wire.told().await;
         let mut tx = self.ledger.store().read().await?;
         let mut credentials = credentials(&mut tx).await?;
         let rows = store::clusters::all_without_reports(&mut tx).await?;
         drop(tx);
-        let known: std::collections::HashSet<_> = rows.iter().map(|row| row.id).collect();
+        let known: HashSet<_> = rows.iter().map(|row| row.id).collect();
         for row in rows {
             let credential = credentials.remove(&row.id).unwrap_or(Credential::AWAITING);
             self.registry.put(Cluster::from_row(row, credential));
         }
-        // A cluster that was imported while we read is not gone.
-        self.registry.retain(|cluster| known.contains(&cluster.id) || cluster.created_at >= began);
-        self.wire.reconcile(self.accounts().await?).await;
+        self.registry.retain(&known, began);
+        self.wire.reconcile(told, self.accounts().await?).await;
         Ok(())
     }
 }

@@ -91,10 +91,13 @@ impl Verdict {
 pub struct Known<'a> {
     /// The decision before.
     pub earlier: &'a Verdict,
-    /// When its agent was last heard, in whatever run of this process.
+    /// When its agent was last heard, in whatever run of this process. To be
+    /// shown only: clocks jump.
     pub last_heard: Option<Timestamp>,
-    /// Since when this process listens. Silence before that says nothing.
-    pub listening_since: Timestamp,
+    /// Whether that was since this process listens.
+    pub heard: bool,
+    /// How long it has been silent. Silence while nobody could listen does not count.
+    pub silence: Duration,
     /// The last report.
     pub report: Option<&'a Report>,
     /// How many heartbeats in a row found the Kubernetes API failing.
@@ -104,28 +107,22 @@ pub struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// When the silence that counts began.
-    fn silent_since(&self, heard: Timestamp) -> Timestamp {
-        heard.max(self.listening_since)
-    }
-
     /// Whether the agent has been silent for too long.
-    pub fn is_silent(&self, now: Timestamp) -> bool {
-        let since = self.last_heard.map(|heard| self.silent_since(heard));
-        since.is_some_and(|since| now.since(since) >= self.timeout)
+    pub fn is_silent(&self) -> bool {
+        self.last_heard.is_some() && self.silence >= self.timeout
     }
 }
 
-/// How a cluster is doing at `now`.
-pub fn decide(known: &Known<'_>, now: Timestamp) -> Verdict {
+/// How a cluster is doing.
+pub fn decide(known: &Known<'_>) -> Verdict {
     let Some(heard) = known.last_heard else { return Verdict::plain(Phase::Pending) };
-    if known.is_silent(now) {
+    if known.is_silent() {
         let message = format!("The agent was last heard at {heard}.");
         let reasons = Arc::new([Reason::new("no-heartbeat", message)]);
         return Verdict { phase: Phase::Unreachable, reasons };
     }
-    if heard < known.listening_since {
-        // We have just started: until an agent had the time to speak, what was
+    if !known.heard {
+        // We have just begun to listen: until an agent had the time to speak, what was
         // decided before counts.
         return known.earlier.clone();
     }

@@ -98,13 +98,19 @@ fn sum(clusters: &[Cluster]) -> Overview {
             Phase::Unreachable => &mut counts.unreachable,
         } += 1;
         let Some(report) = &cluster.report else { continue };
-        overview.nodes.total += report.nodes.total;
-        overview.nodes.ready += report.nodes.ready;
-        overview.pods.running += report.pods.running;
-        overview.pods.pending += report.pods.pending;
-        overview.pods.failed += report.pods.failed;
-        overview.pods.succeeded += report.pods.succeeded;
-        overview.pods.unknown += report.pods.unknown;
+        let (nodes, pods) = (&mut overview.nodes, &mut overview.pods);
+        // An agent may claim any number.
+        for (sum, reported) in [
+            (&mut nodes.total, report.nodes.total),
+            (&mut nodes.ready, report.nodes.ready),
+            (&mut pods.running, report.pods.running),
+            (&mut pods.pending, report.pods.pending),
+            (&mut pods.failed, report.pods.failed),
+            (&mut pods.succeeded, report.pods.succeeded),
+            (&mut pods.unknown, report.pods.unknown),
+        ] {
+            *sum = sum.saturating_add(reported);
+        }
         overview.cpu.add(report.cpu);
         overview.memory.add(report.memory);
     }

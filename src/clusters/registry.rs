@@ -8,7 +8,7 @@
 //! report, or a minute of heartbeats makes work for the store.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,6 +28,9 @@ use crate::{
 const STORED_HEARTBEAT_AGE: Duration = Duration::from_mins(1);
 /// Changes that a slow listener may be behind before it is told to start over.
 const CHANGES_KEPT: usize = 4_096;
+
+/// How long a deleted cluster is remembered: longer than reading the store takes.
+const GRAVES_KEPT: Duration = Duration::from_mins(5);
 
 /// What happened to a cluster, for live views.
 #[derive(Clone, Debug)]
@@ -53,37 +56,53 @@ pub(super) type Unwritten = (TenantId, ClusterId, Observation);
 pub(super) struct Registry {
     clock: Arc<dyn Clock>,
     timeout: Duration,
-    listening_since: Timestamp,
+    listening: Mutex<Listening>,
     entries: Mutex<HashMap<ClusterId, Entry>>,
+    /// Clusters that were deleted, and when: what was read from the store
+    /// before must not bring them back.
+    graves: Mutex<HashMap<ClusterId, Duration>>,
     changes: broadcast::Sender<Change>,
 }
 
+/// Since when we hear, in uptime; `None` while the bus is down.
+type Listening = Option<Duration>;
+
+/// Moments here are uptimes: silence must not be judged by a clock that jumps.
 #[derive(Debug)]
 struct Entry {
     cluster: Cluster,
+    added: Duration,
+    heard: Option<Duration>,
     failing_probes: u32,
-    stored_heartbeat: Option<Timestamp>,
+    stored: Option<Duration>,
     phase_unwritten: bool,
     report_unwritten: bool,
 }
 
 impl Entry {
-    fn new(cluster: Cluster) -> Self {
-        let stored_heartbeat = cluster.last_heartbeat_at;
+    fn new(cluster: Cluster, added: Duration) -> Self {
         Self {
             cluster,
+            added,
+            heard: None,
             failing_probes: 0,
-            stored_heartbeat,
+            stored: None,
             phase_unwritten: false,
             report_unwritten: false,
         }
     }
 
-    fn known<'a>(&'a self, registry: &Registry) -> Known<'a> {
+    fn known<'a>(&'a self, registry: &Registry, uptime: Duration) -> Known<'a> {
+        let (heard, silence) = match (self.heard, registry.listening()) {
+            (_, None) => (false, Duration::ZERO),
+            (Some(heard), Some(since)) if heard >= since => (true, uptime.saturating_sub(heard)),
+            (_, Some(since)) => (false, uptime.saturating_sub(since)),
+        };
         Known {
             earlier: &self.cluster.verdict,
             last_heard: self.cluster.last_heartbeat_at,
-            listening_since: registry.listening_since,
+            heard,
+            silence,
             report: self.cluster.report.as_deref(),
             failing_probes: self.failing_probes,
             timeout: registry.timeout,
@@ -91,8 +110,8 @@ impl Entry {
     }
 
     /// Decides again and says whether that changed anything.
-    fn decide(&mut self, registry: &Registry, now: Timestamp) -> bool {
-        let verdict = decide(&self.known(registry), now);
+    fn decide(&mut self, registry: &Registry, uptime: Duration) -> bool {
+        let verdict = decide(&self.known(registry, uptime));
         if verdict == self.cluster.verdict {
             return false;
         }
@@ -101,10 +120,10 @@ impl Entry {
         true
     }
 
-    fn is_unwritten(&self, now: Timestamp) -> bool {
-        let heartbeat_is_old = match (self.cluster.last_heartbeat_at, self.stored_heartbeat) {
+    fn is_unwritten(&self, uptime: Duration) -> bool {
+        let heartbeat_is_old = match (self.heard, self.stored) {
             (Some(heard), Some(stored)) => {
-                heard > stored && now.since(stored) >= STORED_HEARTBEAT_AGE
+                heard > stored && uptime.saturating_sub(stored) >= STORED_HEARTBEAT_AGE
             }
             (heard, _) => heard.is_some(),
         };
@@ -115,10 +134,28 @@ impl Entry {
 impl Registry {
     /// A registry that knows `clusters` from the store and begins to listen now.
     pub(super) fn new(clock: Arc<dyn Clock>, timeout: Duration, clusters: Vec<Cluster>) -> Self {
-        let entries = clusters.into_iter().map(|cluster| (cluster.id, Entry::new(cluster)));
+        let uptime = clock.uptime();
+        let entries = clusters.into_iter().map(|cluster| (cluster.id, Entry::new(cluster, uptime)));
         let entries = Mutex::new(entries.collect());
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        Self { listening_since: clock.now(), clock, timeout, entries, changes }
+        let listening = Mutex::new(Some(uptime));
+        Self { clock, timeout, listening, entries, graves: Mutex::default(), changes }
+    }
+
+    /// Says whether agents can be heard at all. While they cannot, and until
+    /// they had the time to come back, their silence means nothing.
+    pub(super) fn hearing(&self, hearing: bool) {
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        *listening = hearing.then(|| listening.unwrap_or_else(|| self.clock.uptime()));
+    }
+
+    fn listening(&self) -> Listening {
+        *self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For [`Registry::put`] and [`Registry::retain`]: taken before the store is read.
+    pub(super) fn uptime(&self) -> Duration {
+        self.clock.uptime()
     }
 
     /// Changes from now on.
@@ -129,10 +166,11 @@ impl Registry {
     /// An agent is alive. One that nobody knows is ignored: its cluster was
     /// deleted a moment ago, or imported through another node a moment ago.
     pub(super) fn heartbeat(&self, tenant: TenantId, cluster: ClusterId, heartbeat: &Heartbeat) {
-        let now = self.clock.now();
+        let (now, uptime) = (self.clock.now(), self.clock.uptime());
         let mut entries = self.entries();
         let Some(entry) = owned(&mut entries, tenant, cluster) else { return };
-        let first = entry.cluster.last_heartbeat_at.is_none_or(|at| at < self.listening_since);
+        let first = entry.heard.is_none_or(|heard| self.listening().is_none_or(|at| heard < at));
+        entry.heard = Some(uptime);
         entry.cluster.last_heartbeat_at = Some(now);
         entry.cluster.api_latency_ms = heartbeat.api_latency_ms;
         let version = &heartbeat.agent_version;
@@ -148,7 +186,7 @@ impl Registry {
         let may_matter = first
             || failing != (entry.failing_probes >= FAILING_PROBES)
             || matches!(phase, Phase::Pending | Phase::Unreachable);
-        if may_matter && entry.decide(self, now) {
+        if may_matter && entry.decide(self, uptime) {
             self.announce(&entry.cluster);
         }
     }
@@ -156,9 +194,10 @@ impl Registry {
     /// An agent tells the state of its cluster. Answers whether the cluster is
     /// known; if so, the report is among [`Registry::unwritten`] or was written before.
     pub(super) fn report(&self, tenant: TenantId, cluster: ClusterId, report: Report) -> bool {
-        let now = self.clock.now();
+        let (now, uptime) = (self.clock.now(), self.clock.uptime());
         let mut entries = self.entries();
         let Some(entry) = owned(&mut entries, tenant, cluster) else { return false };
+        entry.heard = Some(uptime);
         entry.cluster.last_heartbeat_at = Some(now);
         entry.cluster.api_latency_ms = report.api_latency_ms;
         let is_news = entry.cluster.report.as_deref() != Some(&report);
@@ -167,7 +206,7 @@ impl Registry {
             entry.cluster.report = Some(Arc::new(report));
             entry.report_unwritten = true;
         }
-        if entry.decide(self, now) || is_news {
+        if entry.decide(self, uptime) || is_news {
             self.announce(&entry.cluster);
         }
         true
@@ -175,11 +214,11 @@ impl Registry {
 
     /// Finds the agents that have fallen silent. Run every second.
     pub(super) fn tick(&self) {
-        let now = self.clock.now();
+        let uptime = self.clock.uptime();
         for entry in self.entries().values_mut() {
             let silent = entry.cluster.verdict.phase != Phase::Unreachable
-                && entry.known(self).is_silent(now);
-            if silent && entry.decide(self, now) {
+                && entry.known(self, uptime).is_silent();
+            if silent && entry.decide(self, uptime) {
                 self.announce(&entry.cluster);
             }
         }
@@ -188,9 +227,9 @@ impl Registry {
     /// Takes what the store does not have yet. If writing fails, give the
     /// identifiers back to [`Registry::not_written`].
     pub(super) fn unwritten(&self) -> Vec<Unwritten> {
-        let now = self.clock.now();
+        let uptime = self.clock.uptime();
         let mut entries = self.entries();
-        let due = entries.values_mut().filter(|entry| entry.is_unwritten(now));
+        let due = entries.values_mut().filter(|entry| entry.is_unwritten(uptime));
         due.map(|entry| {
             let cluster = &entry.cluster;
             let report = entry.report_unwritten.then_some(cluster.report.as_deref()).flatten();
@@ -201,7 +240,7 @@ impl Registry {
                 last_heartbeat_at: cluster.last_heartbeat_at,
             };
             let unwritten = (cluster.tenant, cluster.id, observation);
-            entry.stored_heartbeat = entry.cluster.last_heartbeat_at;
+            entry.stored = entry.heard;
             entry.phase_unwritten = false;
             entry.report_unwritten = false;
             unwritten
@@ -250,11 +289,15 @@ impl Registry {
     /// Takes over what the store says of a cluster: new, renamed, with a
     /// kubeconfig. What only the agent knows stays.
     pub(super) fn put(&self, cluster: Cluster) {
+        if self.graves().contains_key(&cluster.id) {
+            return;
+        }
+        let added = self.clock.uptime();
         let mut entries = self.entries();
         let changed = match owned(&mut entries, cluster.tenant, cluster.id) {
             None => {
-                let entry = entries.entry(cluster.id).or_insert_with(|| Entry::new(cluster));
-                entry.cluster.clone()
+                let entry = entries.entry(cluster.id);
+                entry.or_insert_with(|| Entry::new(cluster, added)).cluster.clone()
             }
             Some(entry) => {
                 let mine = &mut entry.cluster;
@@ -295,6 +338,11 @@ impl Registry {
 
     /// Forgets a cluster.
     pub(super) fn remove(&self, tenant: TenantId, cluster: ClusterId) {
+        let uptime = self.clock.uptime();
+        let mut graves = self.graves();
+        graves.retain(|_, dug| uptime.saturating_sub(*dug) < GRAVES_KEPT);
+        graves.insert(cluster, uptime);
+        drop(graves);
         let mut entries = self.entries();
         if owned(&mut entries, tenant, cluster).is_some()
             && let Some(entry) = entries.remove(&cluster)
@@ -303,10 +351,20 @@ impl Registry {
         }
     }
 
-    /// Forgets every cluster for which `keep` says no.
-    pub(super) fn retain(&self, mut keep: impl FnMut(&Cluster) -> bool) {
-        self.entries().retain(|_, entry| {
-            let keep = keep(&entry.cluster);
+    /// Forgets every cluster that `known`, read from the store at `read_at`
+    /// (an uptime) or later, does not have. One that was added meanwhile stays.
+    pub(super) fn retain(&self, known: &HashSet<ClusterId>, read_at: Duration) {
+        self.keep_if(|id, entry| known.contains(id) || entry.added >= read_at);
+    }
+
+    /// Forgets every cluster of a tenant.
+    pub(super) fn remove_tenant(&self, tenant: TenantId) {
+        self.keep_if(|_, entry| entry.cluster.tenant != tenant);
+    }
+
+    fn keep_if(&self, keep: impl Fn(&ClusterId, &Entry) -> bool) {
+        self.entries().retain(|id, entry| {
+            let keep = keep(id, entry);
             if !keep {
                 let _ = self.changes.send(deleted(&entry.cluster));
             }
@@ -319,6 +377,10 @@ impl Registry {
         if self.changes.receiver_count() > 0 {
             let _ = self.changes.send(Change::Changed(Arc::new(cluster.clone())));
         }
+    }
+
+    fn graves(&self) -> MutexGuard<'_, HashMap<ClusterId, Duration>> {
+        self.graves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<ClusterId, Entry>> {

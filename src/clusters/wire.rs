@@ -57,9 +57,14 @@ impl Wire {
     }
 
     /// Lets a tenant in, or replaces its revocations.
-    pub(super) async fn put(&self, account: TenantAccount) {
+    pub(super) async fn put(&self, mut account: TenantAccount) {
         let Ok(bus) = self.bus() else { return };
         let mut told = self.told.lock().await;
+        // Somebody may have been cut off since the account was read.
+        for (key, at) in told.get(&account.tenant).into_iter().flatten() {
+            let known = account.revocations.entry(key.clone()).or_insert(*at);
+            *known = (*known).max(*at);
+        }
         match bus.add_tenant(account.clone()).await {
             Ok(()) => drop(told.insert(account.tenant, account.revocations)),
             Err(error) => not_told(account.tenant, &error),
@@ -89,12 +94,22 @@ impl Wire {
         }
     }
 
-    /// Tells the bus whatever it does not know of the store's tenants.
-    pub(super) async fn reconcile(&self, wanted: Vec<TenantAccount>) {
+    /// What the bus knows.
+    pub(super) async fn told(&self) -> HashMap<TenantId, Revocations> {
+        self.told.lock().await.clone()
+    }
+
+    /// Tells the bus whatever it does not know of the store's tenants. `told`
+    /// is what it knew before `wanted` was read: a tenant made in between is
+    /// in neither and stays.
+    pub(super) async fn reconcile(
+        &self,
+        told: HashMap<TenantId, Revocations>,
+        wanted: Vec<TenantAccount>,
+    ) {
         if self.bus().is_err() {
             return;
         }
-        let told = self.told.lock().await.clone();
         let gone = told.keys().filter(|id| !wanted.iter().any(|account| account.tenant == **id));
         for tenant in gone {
             self.remove(*tenant).await;

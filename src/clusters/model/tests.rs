@@ -30,12 +30,13 @@ impl Given {
         let known = Known {
             earlier: &self.earlier,
             last_heard: self.heard.map(at),
-            listening_since: at(self.since),
+            heard: self.heard.is_some_and(|heard| heard >= self.since),
+            silence: at(now).since(at(self.heard.unwrap_or(0).max(self.since))),
             report: self.report.as_ref(),
             failing_probes: self.failing,
             timeout: TIMEOUT,
         };
-        decide(&known, at(now))
+        decide(&known)
     }
 }
 

@@ -104,6 +104,49 @@ fn the_first_heartbeat_after_a_restart_decides_again() {
 }
 
 #[test]
+fn a_clock_that_is_set_changes_no_phase() {
+    for to in [1, 40_000_000] {
+        let given = Given::pending();
+        given.beat(Some(3));
+        given.clock.set(Timestamp::from_seconds(to));
+        given.pass(29);
+        assert_eq!(given.phase(), Phase::Healthy, "set to {to}");
+        given.pass(1);
+        assert_eq!(given.phase(), Phase::Unreachable, "set to {to}");
+        given.beat(Some(3));
+        assert_eq!(given.phase(), Phase::Healthy, "set to {to}");
+    }
+}
+
+#[test]
+fn while_the_bus_is_down_nobody_is_called_silent_and_afterwards_agents_have_time_to_come_back() {
+    let given = Given::pending();
+    given.beat(Some(3));
+    given.registry.hearing(false);
+    given.pass(3_600);
+    assert_eq!(given.phase(), Phase::Healthy);
+    given.registry.hearing(true);
+    given.registry.hearing(true);
+    given.pass(29);
+    assert_eq!(given.phase(), Phase::Healthy);
+    given.pass(1);
+    assert_eq!(given.phase(), Phase::Unreachable);
+}
+
+#[test]
+fn a_deleted_cluster_does_not_come_back_with_what_was_read_before() {
+    let given = Given::pending();
+    let read_at = given.registry.uptime();
+    given.registry.remove(given.cluster.tenant, given.cluster.id);
+    given.registry.put(given.cluster.clone());
+    assert!(given.registry.find(given.cluster.tenant, given.cluster.id).is_none());
+    let imported = cluster(None, Phase::Pending);
+    given.registry.put(imported.clone());
+    given.registry.retain(&HashSet::new(), read_at);
+    assert!(given.registry.find(imported.tenant, imported.id).is_some());
+}
+
+#[test]
 fn an_api_server_that_fails_three_probes_degrades_and_one_answer_heals() {
     let given = Given::pending();
     given.beat(None);
