@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use claims::Revocations;
 pub use control::{Inbound, InboundKind, InboundTotals, Reply};
+pub use dial::AGENT_ALPN;
 pub use keys::{AgentKey, AgentPublicKey};
 pub use server::{BrokerState, BusSettings, TlsFiles, configuration};
 pub use trust::Trust;

@@ -42,7 +42,7 @@ pub(super) async fn clusters(
         let certificate = certificates.current();
         Front {
             origin: origin.clone(),
-            ca_pem: certificate.anchor_pem().to_owned(),
+            ca_pem: certificates.agent_anchors(),
             pin: certificate.info().pin.clone(),
             image: image.clone(),
         }
@@ -66,7 +66,7 @@ pub(super) async fn start(
     let directory = config.storage.data_dir.join("bus");
     let listen = config.bus.listen.address();
     let tls = if listen.is_some() {
-        Some(write_tls(&directory, &certificates.current())?)
+        Some(write_tls(&directory, &certificates.for_agents())?)
     } else {
         remove_tls(&directory);
         None
@@ -145,7 +145,8 @@ fn watch(app: &App) {
     let (app, stopping) = (app.clone(), app.stopping().clone());
     app.clone().tasks().spawn(async move {
         let mut every = tokio::time::interval(LOOK_EVERY);
-        let mut shown = app.certificate().fingerprint;
+        let fingerprint = || app.certificates().for_agents().info().fingerprint.clone();
+        let mut shown = fingerprint();
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
             let Some(status) = app.clusters().bus_status() else {
                 reporter.good("is switched off: no agents can connect");
@@ -161,10 +162,10 @@ fn watch(app: &App) {
                 }
                 _ => reporter.bad("the message broker does not answer"),
             };
-            let fingerprint = app.certificate().fingerprint;
-            if fingerprint != shown {
+            let current = fingerprint();
+            if current != shown {
                 exchange_certificate(&app).await;
-                shown = fingerprint;
+                shown = current;
             }
         }
     });
@@ -176,7 +177,7 @@ async fn exchange_certificate(app: &App) {
         return;
     }
     let directory = app.config().storage.data_dir.join("bus");
-    match write_tls(&directory, &app.certificates().current()) {
+    match write_tls(&directory, &app.certificates().for_agents()) {
         Ok(_) => bus.reload_certificate().await,
         Err(error) => tracing::warn!(
             error = %error.chain(),

@@ -90,6 +90,15 @@ impl ServedCertificate {
             (Source::Internal, issued)
         };
         let store = Arc::new(CertificateStore::new(certificate));
+        if source == Source::Imported {
+            let now = ledger.clock().now();
+            store.swap_for_agents(ca.issue_server(
+                &names,
+                parent.as_ref(),
+                now,
+                ledger.random(),
+            )?);
+        }
         Ok(Self { ledger, ca, names, parent, store, source: RwLock::new(source) })
     }
 
@@ -127,10 +136,13 @@ impl ServedCertificate {
 
     /// Goes back to a certificate of the internal CA.
     pub async fn reset(&self, permit: &Permit<CertificateUpdate>) -> Result<()> {
-        let now = self.ledger.clock().now();
-        let issued =
-            self.ca.issue_server(&self.names, self.parent.as_ref(), now, self.ledger.random())?;
+        let issued = self.issue()?;
         self.replace(permit, "certificate.reset", Source::Internal, issued).await
+    }
+
+    fn issue(&self) -> Result<ServerCertificate> {
+        let now = self.ledger.clock().now();
+        self.ca.issue_server(&self.names, self.parent.as_ref(), now, self.ledger.random())
     }
 
     async fn replace(
@@ -144,6 +156,9 @@ impl ServedCertificate {
         keep(&self.ledger, change.tx(), source, &certificate).await?;
         let fingerprint = certificate.info().fingerprint.clone();
         change.commit(Event::new(action).with("fingerprint", fingerprint)).await?;
+        if source == Source::Internal {
+            self.store.swap_for_agents(certificate.clone());
+        }
         self.store.swap(certificate);
         *self.source.write().unwrap_or_else(PoisonError::into_inner) = source;
         Ok(())
@@ -158,6 +173,9 @@ impl ServedCertificate {
             let permit = system_permit(TenantId::SYSTEM, "the internal certificate renews itself");
             self.reset(&permit).await?;
             return Ok(None);
+        }
+        if self.store.for_agents().info().is_due_for_renewal(now) {
+            self.store.swap_for_agents(self.issue()?);
         }
         Ok(info.alarm(now).map(|_| {
             format!("the server certificate ends in {} days: import a new one", info.days_left(now))

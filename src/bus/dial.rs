@@ -21,6 +21,9 @@ pub use proxy::{InvalidProxy, Proxy, ProxyCredentials, ProxyKind, is_direct};
 
 /// How long a connection may take, TLS included.
 pub const PATIENCE: Duration = Duration::from_secs(15);
+/// What an agent offers besides the protocol that is spoken, so that management
+/// shows it the certificate of its own authority.
+pub const AGENT_ALPN: &[u8] = b"palisade-agent";
 /// The longest answer of a proxy.
 const HEAD_LIMIT: usize = 8 * 1024;
 
@@ -202,11 +205,12 @@ impl Tls {
             }
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider knows the default versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = vec![AGENT_ALPN.to_vec(), b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }
 

@@ -16,7 +16,10 @@ use rustls::{
 };
 
 use super::server::ServerCertificate;
-use crate::error::{Error, Result};
+use crate::{
+    bus::AGENT_ALPN,
+    error::{Error, Result},
+};
 
 /// Authenticated encryption with forward secrecy, and nothing else.
 const SUITES: [CipherSuite; 9] = [
@@ -31,32 +34,62 @@ const SUITES: [CipherSuite; 9] = [
     CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 ];
 
-/// The certificate that new connections see. Open connections keep theirs.
+/// The certificates that new connections see. Open connections keep theirs.
+///
+/// Agents say by their protocol who they are and see a certificate of the
+/// internal authority whatever people see: an administrator who imports another
+/// certificate must not lose all clusters.
 #[derive(Debug)]
-pub struct CertificateStore(ArcSwap<ServerCertificate>);
+pub struct CertificateStore {
+    people: ArcSwap<ServerCertificate>,
+    agents: ArcSwap<ServerCertificate>,
+}
 
 impl CertificateStore {
-    /// Starts with `certificate`.
+    /// Starts with `certificate` for everybody.
     pub fn new(certificate: ServerCertificate) -> Self {
-        Self(ArcSwap::from_pointee(certificate))
+        let certificate = Arc::new(certificate);
+        Self { people: ArcSwap::new(Arc::clone(&certificate)), agents: ArcSwap::new(certificate) }
     }
 
-    /// Shows `certificate` to every connection from now on.
+    /// Shows `certificate` to people from now on.
     pub fn swap(&self, certificate: ServerCertificate) {
-        self.0.store(Arc::new(certificate));
+        self.people.store(Arc::new(certificate));
     }
 
-    /// The certificate that new connections see now.
+    /// Shows `certificate` to agents from now on.
+    pub fn swap_for_agents(&self, certificate: ServerCertificate) {
+        self.agents.store(Arc::new(certificate));
+    }
+
+    /// The certificate that people see now.
     pub fn current(&self) -> Arc<ServerCertificate> {
-        self.0.load_full()
+        self.people.load_full()
+    }
+
+    /// The certificate that agents see now.
+    pub fn for_agents(&self) -> Arc<ServerCertificate> {
+        self.agents.load_full()
+    }
+
+    /// What an agent has to trust, in PEM: the authority of its certificate, and
+    /// that of people's, which a load balancer in front may show to everybody.
+    pub fn agent_anchors(&self) -> String {
+        let (agents, people) = (self.for_agents(), self.current());
+        if agents.anchor_pem() == people.anchor_pem() {
+            return agents.anchor_pem().to_owned();
+        }
+        format!("{}\n{}", agents.anchor_pem().trim_end(), people.anchor_pem())
     }
 }
 
 impl ResolvesServerCert for CertificateStore {
-    /// One certificate for everybody: a client that asks for another name, or
-    /// for none, finds out by verifying it.
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load().certified())
+    /// Whatever name is asked for: a client that wants another one finds out by
+    /// verifying it.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let agent = hello.alpn().is_some_and(|mut offered| offered.any(|one| one == AGENT_ALPN));
+        let slot = if agent { &self.agents } else { &self.people };
+        Some(slot.load().certified())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod app;
 mod audit;
+mod certificate;
 mod client;
 mod config;
 mod coverage;

@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("observability", &[]),
     ("vault", &["keystore", "store"]),
     ("audit", &["keystore", "rbac", "store", "vault"]),
-    ("certificates", &[]),
+    ("certificates", &["bus"]),
     ("appliance", &["audit", "certificates", "identity", "keystore", "rbac", "store"]),
     ("identity", &["audit", "rbac", "store", "vault"]),
     ("packs", &[]),

@@ -18,6 +18,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 use super::forge::{Authority, RANDOM, host, now};
 use crate::{
+    bus::AGENT_ALPN,
     certificates::{
         CertificateInfo, CertificateStore, InternalCa, ServerCertificate, server_config,
         validate_import,
@@ -281,4 +282,30 @@ fn every_cipher_is_authenticated_and_has_forward_secrecy() {
         assert!(name.contains("_GCM_") || name.contains("_CHACHA20_POLY1305_"), "{name}");
     }
     assert_eq!(config.max_early_data_size, 0);
+}
+
+#[tokio::test]
+async fn agents_see_the_internal_certificate_whatever_people_see() {
+    let (internal_ca, corporate) = (internal("CA"), internal("Corporate"));
+    let names = [host("palisade.test")];
+    let store = Arc::new(CertificateStore::new(
+        internal_ca.issue_server(&names, None, now(), &RANDOM).unwrap(),
+    ));
+    let address = serve(&store).await;
+    store.swap(corporate.issue_server(&names, None, now(), &RANDOM).unwrap());
+
+    let people = client(corporate.certificate_pem(), now(), &[&TLS13]);
+    let stream = connect(people.clone(), "palisade.test", address).await.unwrap();
+    assert_eq!(seen(&stream), store.current().info().fingerprint);
+
+    let mut agent = client(internal_ca.certificate_pem(), now(), &[&TLS13]);
+    agent.alpn_protocols = vec![AGENT_ALPN.to_vec(), b"http/1.1".to_vec()];
+    let stream = connect(agent, "palisade.test", address).await.unwrap();
+    assert_eq!(seen(&stream), store.for_agents().info().fingerprint);
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+
+    let anchors = store.agent_anchors();
+    for ca in [&internal_ca, &corporate] {
+        assert!(anchors.contains(ca.certificate_pem().trim()));
+    }
 }
