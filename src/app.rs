@@ -11,7 +11,7 @@ mod install;
 mod start;
 mod tasks;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -148,6 +148,20 @@ impl App {
     /// The certificate that the TLS listener shows.
     pub fn certificates(&self) -> &Arc<CertificateStore> {
         self.0.served_certificate.store()
+    }
+
+    /// Where the console of the appliance finds the set-up code.
+    pub fn setup_code_file(&self) -> PathBuf {
+        self.config().storage.data_dir.join("setup-code")
+    }
+
+    /// Removes that file: once set-up is done nobody needs the code any more.
+    pub fn forget_setup_code(&self) {
+        if let Err(error) = std::fs::remove_file(self.setup_code_file())
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the used set-up code stays in its file; it opens nothing");
+        }
     }
 
     /// What the server certificate says.

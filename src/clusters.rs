@@ -164,6 +164,11 @@ impl Clusters {
         self.wire.bus()
     }
 
+    /// How many clusters of all tenants are in each phase.
+    pub fn phases(&self) -> [(Phase, usize); Phase::ALL.len()] {
+        self.registry.phases()
+    }
+
     /// How the bus is doing; `None` when this node runs without one.
     pub fn bus_status(&self) -> Option<BusStatus> {
         self.wire.bus().ok().map(|bus| bus.status())

@@ -10,6 +10,7 @@
 //! whose [`extract::Allowed`] has built the permit.
 
 mod bus;
+mod connections;
 mod cookies;
 mod counted;
 mod envelope;

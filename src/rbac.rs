@@ -14,7 +14,7 @@ mod permission;
 mod permit;
 mod role;
 
-pub use actor::{Actor, Principal, RequestMeta};
+pub use actor::{Actor, Idempotency, Principal, RequestMeta};
 pub use decide::{Grant, Grants, Reach, Source, Why};
 pub use epochs::Epochs;
 pub use permission::{Level, Permission, PermissionSet, Right, UnknownPermission, rights};

@@ -13,7 +13,10 @@
 //! inside one group that is committed, and so synced to disk, once for all of
 //! them: see `lite`. PostgreSQL commits in groups by itself.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 mod error;
 mod lite;
@@ -110,13 +113,12 @@ impl Store {
     /// Begins a transaction that may change something. Without [`Tx::commit`]
     /// everything in it is undone.
     pub async fn begin(&self) -> Result<Tx> {
-        match &self.0 {
+        let asked = Instant::now();
+        let begun = match &self.0 {
             Backend::Lite(lite) => lite.begin().await,
-            Backend::Postgres(pool) => {
-                let begun = tokio::time::timeout(STATEMENT_LIMIT, pool.begin()).await;
-                Ok(Tx::postgres(begun.map_err(|_| StoreError::timeout())??))
-            }
-        }
+            Backend::Postgres(pool) => postgres::begin(pool).await,
+        };
+        tx::count_failure(begun).map(|tx| tx.since(asked))
     }
 
     /// A connection to look at committed data.

@@ -14,12 +14,13 @@ use tokio::sync::mpsc;
 use super::App;
 use crate::{
     audit::Ledger,
-    bus::{BrokerState, Bus, BusSettings, Inbound, TlsFiles, Trust},
+    bus::{BrokerState, Bus, BusSettings, Inbound, InboundTotals, TlsFiles, Trust},
     certificates::{CertificateStore, ServerCertificate},
     clock::Random,
     clusters::{Clusters, Front, Terms},
     config::{BusMode, Config},
     error::{Error, Kind, Result},
+    observability::metrics,
 };
 
 /// How often the bus is looked at.
@@ -148,6 +149,7 @@ fn watch(app: &App) {
         let fingerprint = || app.certificates().for_agents().info().fingerprint.clone();
         let mut shown = fingerprint();
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            count(&app);
             let Some(status) = app.clusters().bus_status() else {
                 reporter.good("is switched off: no agents can connect");
                 continue;
@@ -169,6 +171,20 @@ fn watch(app: &App) {
             }
         }
     });
+}
+
+/// What changes all the time is counted when somebody looks, not one by one.
+fn count(app: &App) {
+    for (phase, clusters) in app.clusters().phases() {
+        metrics::clusters(phase.as_str(), clusters);
+    }
+    let Some(status) = app.clusters().bus_status() else { return };
+    metrics::bus(status.agents, status.restarts);
+    let InboundTotals { accepted, malformed, excessive, overflowed } = status.inbound;
+    metrics::messages(accepted);
+    metrics::bad_messages("malformed", malformed);
+    metrics::bad_messages("excessive", excessive);
+    metrics::bad_messages("overflowed", overflowed);
 }
 
 async fn exchange_certificate(app: &App) {

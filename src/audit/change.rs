@@ -9,7 +9,8 @@ use crate::{
     clock::{Clock, Random, Timestamp},
     error::{Error, Kind, Result},
     ids::{AuditId, TenantId},
-    rbac::{Actor, Epochs},
+    observability::metrics,
+    rbac::{Actor, Epochs, Idempotency},
     store::{Failure, Store, Tx, audit, idempotency, invalidation},
     vault::Vault,
 };
@@ -31,6 +32,8 @@ pub struct Change {
     tx: Tx,
     actor: Actor,
     outdated: Vec<TenantId>,
+    /// The outcomes of its records.
+    recorded: Vec<&'static str>,
 }
 
 impl Ledger {
@@ -73,12 +76,23 @@ impl Ledger {
     /// Begins a change by `actor` in its tenant.
     pub async fn begin(&self, actor: &Actor) -> Result<Change> {
         let tx = self.store.begin().await?;
-        Ok(Change { ledger: self.clone(), tx, actor: actor.clone(), outdated: Vec::new() })
+        Ok(Change {
+            ledger: self.clone(),
+            tx,
+            actor: actor.clone(),
+            outdated: Vec::new(),
+            recorded: Vec::new(),
+        })
     }
 
-    /// Records something that changes nothing: a login, a refusal, a download.
+    /// Records something that changes nothing: a refusal, a failure, a download.
     pub async fn note(&self, actor: &Actor, event: Event) -> Result<()> {
-        self.begin(actor).await?.commit(event).await
+        let refused = event.is_refused_change().then(|| event.label());
+        self.begin(actor).await?.write(event).await?;
+        if let Some((action, outcome)) = refused {
+            metrics::mutation(action, outcome);
+        }
+        Ok(())
     }
 
     /// Reads what other nodes (or a command on the console) have announced
@@ -142,11 +156,15 @@ impl Change {
         drop(durable);
         let ring = self.ledger.vault.ring(&mut self.tx, tenant).await?;
         let plain = ring.open("idempotency", "outcome", &key, &earlier.outcome_sealed)?;
-        serde_json::from_slice(plain.expose()).map(Some).map_err(Error::internal)
+        let outcome = serde_json::from_slice(plain.expose()).map_err(Error::internal)?;
+        if let Some(repeated) = &self.actor.request.idempotency {
+            repeated.mark_replayed();
+        }
+        Ok(Some(outcome))
     }
 
     fn idempotency(&self) -> Option<(String, String, [u8; 32])> {
-        let (key, fingerprint) = self.actor.request.idempotency.clone()?;
+        let Idempotency { key, fingerprint, .. } = self.actor.request.idempotency.clone()?;
         let caller = format!("{}:{}", self.actor.principal.kind(), self.actor.principal.uid()?);
         Some((caller, key, fingerprint))
     }
@@ -160,13 +178,21 @@ impl Change {
 
     async fn append(&mut self, actor: &Actor, event: Event) -> Result<()> {
         let id = AuditId::random(self.ledger.random());
+        self.recorded.push(event.label().1);
         let mut row = event.into_row(id, actor, self.ledger.clock.now());
         row.mac = chain::mac(self.ledger.vault.keystore(), &row);
         Ok(audit::insert(&mut self.tx, &row).await?)
     }
 
     /// Makes the change and its record durable together.
-    pub async fn commit(mut self, event: Event) -> Result<()> {
+    pub async fn commit(self, event: Event) -> Result<()> {
+        let (action, outcome) = event.label();
+        self.write(event).await?;
+        metrics::mutation(action, outcome);
+        Ok(())
+    }
+
+    async fn write(mut self, event: Event) -> Result<()> {
         let actor = self.actor.clone();
         self.append(&actor, event).await?;
         let now = self.ledger.clock.now();
@@ -178,7 +204,7 @@ impl Change {
         for tenant in self.outdated {
             self.ledger.epochs.bump(tenant);
         }
-        metrics::counter!("palisade_audit_records_total").increment(1);
+        self.recorded.into_iter().for_each(metrics::audit_record);
         Ok(())
     }
 

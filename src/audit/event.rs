@@ -98,6 +98,18 @@ impl Event {
         self
     }
 
+    /// Action and outcome, as metrics name them.
+    pub(super) fn label(&self) -> (Cow<'static, str>, &'static str) {
+        (self.action.clone(), self.outcome.as_str())
+    }
+
+    /// Whether somebody wanted to change something and could not.
+    pub(super) fn is_refused_change(&self) -> bool {
+        let operation = self.action.split_once('.').map_or("", |(_, operation)| operation);
+        let reads = ["get", "list", "export", "verify", "kubeconfig"].contains(&operation);
+        self.outcome != Outcome::Success && !reads
+    }
+
     /// The record of this event.
     pub(super) fn into_row(self, id: AuditId, actor: &Actor, at: Timestamp) -> AuditRow {
         AuditRow {

@@ -77,10 +77,12 @@ async fn greet(app: &App, address: SocketAddr) -> Result<()> {
     // For command line clients and agents on this machine; it is no secret.
     let ca = app.config().storage.data_dir.join("ca.pem");
     std::fs::write(ca, app.served_certificate().anchor_pem()).map_err(Error::internal)?;
-    if let Some(code) = app.setup().new_code().await? {
-        let file = app.config().storage.data_dir.join("setup-code");
-        write_private(&file, &code.expose_grouped())?;
-        say(&format!("Set-up code: {}", code.expose_grouped()));
+    match app.setup().new_code().await? {
+        Some(code) => {
+            write_private(&app.setup_code_file(), &code.expose_grouped())?;
+            say(&format!("Set-up code: {}", code.expose_grouped()));
+        }
+        None => app.forget_setup_code(),
     }
     Ok(())
 }

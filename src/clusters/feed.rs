@@ -25,6 +25,7 @@ use crate::{
     bus::{Inbound, InboundKind, Reply, control::Room},
     error::Result,
     ids::{ClusterId, TenantId},
+    observability::metrics,
     store::{self, statistics::PointRow},
 };
 
@@ -89,6 +90,7 @@ impl Clusters {
             let Inbound { tenant, cluster, kind, room } = message;
             match kind {
                 InboundKind::Heartbeat(heartbeat) => {
+                    metrics::heartbeat();
                     self.registry.heartbeat(tenant, cluster, &heartbeat);
                 }
                 InboundKind::Report(report, reply) => {

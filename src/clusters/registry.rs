@@ -259,6 +259,15 @@ impl Registry {
         }
     }
 
+    /// How many clusters of all tenants are in each phase.
+    pub(super) fn phases(&self) -> [(Phase, usize); Phase::ALL.len()] {
+        let entries = self.entries();
+        Phase::ALL.map(|phase| {
+            let there = entries.values().filter(|entry| entry.cluster.verdict.phase == phase);
+            (phase, there.count())
+        })
+    }
+
     /// A measurement of every cluster whose agent is there.
     pub(super) fn points(&self, at: Timestamp) -> Vec<(TenantId, ClusterId, PointRow)> {
         let entries = self.entries();

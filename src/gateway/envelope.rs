@@ -39,7 +39,7 @@ use crate::{
     identity::Caller,
     ids::Uid,
     observability::span,
-    rbac::{Actor, RequestMeta},
+    rbac::{Actor, Idempotency, RequestMeta},
 };
 
 /// What the envelope needs besides the application.
@@ -126,7 +126,10 @@ async fn handle(
     let work = async move {
         let mut request = idempotency::note(request, &mut meta, &app).await?;
         request.extensions_mut().insert(Context { caller: caller.clone(), meta: meta.clone() });
-        let response = next.run(request).await;
+        let mut response = next.run(request).await;
+        if meta.idempotency.as_ref().is_some_and(Idempotency::is_replayed) {
+            response.headers_mut().insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
+        }
         if let (Some(Unfinished(error)), Some(caller)) = (response.extensions().get(), &caller) {
             record_refusal(&app, error, &caller.actor(meta), object).await?;
         }

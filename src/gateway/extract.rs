@@ -244,7 +244,8 @@ pub(super) struct ListParams {
     /// Only rows whose name contains this, in any case.
     #[param(max_length = 200)]
     q: Option<String>,
-    /// The column to sort by; with a leading `-` largest first.
+    /// The column to sort by; with a leading `-` largest first. Without it: by
+    /// `name` where there is one, assignments by `createdAt`, audit records by `-at`.
     sort: Option<String>,
 }
 

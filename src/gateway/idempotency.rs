@@ -10,10 +10,12 @@ use super::extract::read_body;
 use crate::{
     app::App,
     error::{Error, Kind, Result},
-    rbac::RequestMeta,
+    rbac::{Idempotency, RequestMeta},
 };
 
 pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+/// On the answer to a repetition: `true`.
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Takes the key, if there is one, and the digest of method, path, query and
 /// body into `meta`. The body is read here and handed on.
@@ -35,6 +37,6 @@ pub(super) async fn note(request: Request, meta: &mut RequestMeta, app: &App) ->
     let bytes = read_body(Request::new(body), app).await?;
     let uri = parts.uri.to_string();
     let digest = app.ledger().vault().keystore().request_digest(&[uri.as_bytes(), &bytes]);
-    meta.idempotency = Some((key, digest));
+    meta.idempotency = Some(Idempotency::new(key, digest));
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }

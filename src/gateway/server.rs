@@ -13,7 +13,7 @@ use axum_server::{
 };
 use hyper_util::rt::TokioTimer;
 
-use super::router::router;
+use super::{connections::Counting, router::router};
 use crate::{
     app::App,
     certificates,
@@ -68,7 +68,8 @@ impl Server {
     pub async fn run(self, app: App) -> Result<()> {
         let tls = certificates::server_config(Arc::clone(app.certificates()))?;
         let config = RustlsConfig::from_config(Arc::new(tls));
-        let acceptor = RustlsAcceptor::new(config).handshake_timeout(HANDSHAKE_LIMIT);
+        let acceptor =
+            RustlsAcceptor::new(config).handshake_timeout(HANDSHAKE_LIMIT).acceptor(Counting);
         let handle = Handle::new();
         let drain = app.config().server.drain_seconds.duration();
         let (stopping, stop) = (app.stopping().clone(), handle.clone());

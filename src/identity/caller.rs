@@ -23,6 +23,8 @@ pub struct Caller {
     pub grants: Arc<Grants>,
     /// When the access token (or the key) stops working, if ever.
     pub expires_at: Option<Timestamp>,
+    /// When the session ends for good, however busy; `None` for a key.
+    pub session_ends_at: Option<Timestamp>,
 }
 
 impl Caller {

@@ -22,6 +22,7 @@ use crate::{
     audit::{Event, Ledger, Outcome},
     error::{Error, Kind, Result},
     ids::TenantId,
+    observability::metrics,
     rbac::{Actor, Principal, RequestMeta},
     secret::Secret,
     store::{self, one_time::OneTimeRow, tenants::Tenant, users::UserRow},
@@ -29,6 +30,8 @@ use crate::{
 
 /// How long a ticket to change an expired password is good for.
 const TICKET_LIFE: std::time::Duration = std::time::Duration::from_mins(10);
+/// The password was right, but the user or its tenant may not log in.
+const NOT_ACTIVE: &str = "not-active";
 
 /// Where somebody wants to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +93,9 @@ impl Login {
         let password = Arc::new(Password::parse("password", password)?);
         let index = self.ledger.vault().keystore().email_index(email.normalised());
         let account = account_key(index, door);
-        let attempt = self.throttle.check(account, address_of(request))?;
+        let attempt = self.throttle.check(account, address_of(request)).inspect_err(|_| {
+            metrics::login("back-off");
+        })?;
 
         let candidates = self.candidates(index, door).await?;
         let mut matching = Vec::new();
@@ -101,7 +106,7 @@ impl Login {
                 if user.state == "active" && tenant.state == "active" {
                     matching.push((user, tenant));
                 } else {
-                    refused = Some((user, "not-active"));
+                    refused = Some((user, NOT_ACTIVE));
                 }
             } else {
                 refused = refused.or(Some((user, "wrong-password")));
@@ -114,6 +119,10 @@ impl Login {
         match matching.as_slice() {
             [] => {
                 attempt.failed();
+                metrics::login(match refused {
+                    Some((_, NOT_ACTIVE)) => "disabled",
+                    _ => "wrong-credentials",
+                });
                 self.record_failure(refused, door, request).await?;
                 Err(wrong())
             }
@@ -181,12 +190,14 @@ impl Login {
             store::one_time::replace(change.tx(), *ticket.digest().as_bytes(), &row).await?;
             let event = Event::new("auth.passwordExpired").on_kind("user", user.id);
             change.commit(event.outcome(Outcome::Denied)).await?;
+            metrics::login("expired");
             return Ok(LoginOutcome::PasswordExpired(ticket));
         }
         if self.hasher.needs_rehash(hash) {
             tracing::debug!(user = %user.id, "the password hash of {} is older than today's settings", user.id);
         }
         let signed_in = self.sessions.begin(change, tenant, user.id, request).await?;
+        metrics::login("success");
         Ok(LoginOutcome::SignedIn(Box::new(signed_in)))
     }
 

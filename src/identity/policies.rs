@@ -50,6 +50,13 @@ impl Policies {
         load(&mut self.ledger.store().read().await?, permit.tenant()).await
     }
 
+    /// What anybody may know who chooses a password in `tenant`: everything but
+    /// the tenant's own block list, which says something about the tenant.
+    pub async fn shown(&self, tenant: TenantId) -> Result<PasswordPolicy> {
+        let policy = load(&mut self.ledger.store().read().await?, tenant).await?.policy;
+        Ok(PasswordPolicy { block_list: Vec::new(), ..policy })
+    }
+
     /// Replaces it. `Invalid` with the fields, `Stale` when it has changed since `version`.
     pub async fn put(
         &self,

@@ -351,5 +351,7 @@ async fn load_caller(
         return Err(ended());
     }
     let grants = Arc::new(load_grants(tx, tenant, user).await?);
-    Ok(Caller { principal, user, tenant, slug: home.slug.into(), grants, expires_at })
+    let session_ends_at = principal.session().and(expires_at);
+    let slug = home.slug.into();
+    Ok(Caller { principal, user, tenant, slug, grants, expires_at, session_ends_at })
 }

@@ -30,6 +30,7 @@ use super::tokens::Scope;
 use crate::{
     clock::Clock,
     error::{Error, Kind},
+    observability::metrics,
 };
 
 /// Failures are counted over this time.
@@ -179,6 +180,7 @@ impl Throttle {
         };
         let wait = own.max(counts.addresses.wait(&origin, now));
         if !wait.is_zero() {
+            metrics::rate_limited("login");
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             return Err(RetryAfter(Duration::from_secs(seconds)));
         }

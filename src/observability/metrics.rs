@@ -7,7 +7,7 @@
 //! A name that is not in the table is a bug, and a test finds it. Labels have
 //! few values, all known beforehand: never a uid, an address or a path.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{
@@ -157,7 +157,8 @@ fn requests(method: &'static str, route: &'static str, status: u16) -> Counter {
 
 /// Counts a change that was asked for: `action` as in the audit record,
 /// `outcome` one of `success`, `denied`, `failed`.
-pub fn mutation(action: &'static str, outcome: &'static str) {
+pub fn mutation(action: Cow<'static, str>, outcome: &'static str) {
+    let action = action.into_owned();
     metrics::counter!("palisade_mutations_total", "action" => action, "outcome" => outcome)
         .increment(1);
 }
@@ -172,10 +173,26 @@ pub fn heartbeat() {
     metrics::counter!("palisade_heartbeats_total").increment(1);
 }
 
-/// Counts a message of an agent that was thrown away, with a short reason such
-/// as `malformed` or `unknown-cluster`.
-pub fn bad_message(reason: &'static str) {
-    metrics::counter!("palisade_agent_messages_bad_total", "reason" => reason).increment(1);
+/// Says how many messages of agents were taken so far.
+pub fn messages(total: u64) {
+    metrics::counter!("palisade_agent_messages_total").absolute(total);
+}
+
+/// Says how many messages of agents were thrown away so far, by reason:
+/// `malformed`, `excessive` or `overflowed`.
+pub fn bad_messages(reason: &'static str, total: u64) {
+    metrics::counter!("palisade_agent_messages_bad_total", "reason" => reason).absolute(total);
+}
+
+/// Says how many agents are connected, and how often the broker was started again.
+pub fn bus(connections: usize, restarts: u64) {
+    metrics::gauge!("palisade_bus_connections").set(connections as f64);
+    metrics::counter!("palisade_bus_restarts_total").absolute(restarts);
+}
+
+/// One more (or one less) connection is open.
+pub fn connections(change: f64) {
+    metrics::gauge!("palisade_http_connections").increment(change);
 }
 
 /// Sets how many clusters are in a phase.

@@ -1,6 +1,12 @@
 //! Who is acting, and in which request.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use crate::ids::{ApiKeyId, ClusterId, SessionId, TenantId, UserId};
 
@@ -75,8 +81,36 @@ pub struct RequestMeta {
     pub request_id: String,
     /// The caller's address.
     pub address: Option<IpAddr>,
-    /// The caller's idempotency key and the digest of what it asked for.
-    pub idempotency: Option<(String, [u8; 32])>,
+    /// The caller's idempotency key, if it sent one.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What makes the repetition of a request known as one.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    /// The caller's key.
+    pub key: String,
+    /// The digest of what is asked for.
+    pub fingerprint: [u8; 32],
+    /// Clones of the request share it, so that whoever answers learns of it.
+    replayed: Arc<AtomicBool>,
+}
+
+impl Idempotency {
+    /// A request that has had no effect yet.
+    pub fn new(key: String, fingerprint: [u8; 32]) -> Self {
+        Self { key, fingerprint, replayed: Arc::default() }
+    }
+
+    /// Says that the request had its effect before: its answer is a repetition.
+    pub fn mark_replayed(&self) {
+        self.replayed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the answer is a repetition.
+    pub fn is_replayed(&self) -> bool {
+        self.replayed.load(Ordering::Relaxed)
+    }
 }
 
 /// A principal in a tenant, in a request.

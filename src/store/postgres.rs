@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use super::{Result, migrate};
+use super::{Result, STATEMENT_LIMIT, StoreError, Tx, migrate};
 use crate::secret::Secret;
 
 /// How to reach a PostgreSQL server.
@@ -56,6 +56,11 @@ pub(super) async fn open(settings: &PostgresSettings) -> Result<PgPool> {
         })
         .connect_with(options)
         .await?)
+}
+
+pub(super) async fn begin(pool: &PgPool) -> Result<Tx> {
+    let begun = tokio::time::timeout(STATEMENT_LIMIT, pool.begin()).await;
+    Ok(Tx::postgres(begun.map_err(|_| StoreError::timeout())??))
 }
 
 /// Brings the schema up to date. Several nodes may try at once: one migrates,

@@ -1,6 +1,6 @@
 //! A transaction or a reading connection, on either database.
 
-use std::future::Future;
+use std::{future::Future, time::Instant};
 
 use sqlx::{
     AssertSqlSafe, PgConnection, SqliteConnection,
@@ -26,6 +26,8 @@ pub struct Tx {
     /// follows and turn the commit into a silent rollback; SQLite would go on,
     /// perhaps outside of any transaction.
     spoiled: bool,
+    /// When its caller asked for it; only what changes something is timed.
+    asked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,11 @@ impl Tx {
 
     pub(super) fn postgres_read(connection: PoolConnection<Postgres>) -> Self {
         Connection::PostgresRead(connection).into()
+    }
+
+    /// Measures the time from `asked` to the commit.
+    pub(super) fn since(self, asked: Instant) -> Self {
+        Self { asked: Some(asked), ..self }
     }
 
     fn live(&mut self) -> Live<'_> {
@@ -131,11 +138,15 @@ impl Tx {
     /// lost may have happened: repeat it with the same idempotency key.
     pub async fn commit(self) -> Result<()> {
         self.refuse_spoiled()?;
-        match self.connection {
+        count_failure(match self.connection {
             Connection::LiteWrite(turn) => turn.commit().await,
             Connection::Postgres(transaction) => bounded(transaction.commit()).await,
             Connection::LiteRead(_) | Connection::PostgresRead(_) => Ok(()),
+        })?;
+        if let Some(asked) = self.asked {
+            metrics::histogram!("palisade_store_transaction_seconds").record(asked.elapsed());
         }
+        Ok(())
     }
 
     /// Whether it was made by [`Store::read`](super::Store::read).
@@ -170,13 +181,28 @@ impl Tx {
             (Err(error), Connection::LiteWrite(turn)) => turn.note(error),
             (Err(_), _) => {}
         }
-        outcome
+        count_failure(outcome)
     }
+}
+
+/// Counts what the database could not do. A name that is taken or still in use
+/// is an answer, not a failure.
+pub(super) fn count_failure<T>(outcome: Result<T>) -> Result<T> {
+    let failure = outcome.as_ref().err().map(StoreError::failure);
+    let kind = match failure {
+        None | Some(Failure::Duplicate | Failure::Reference) => return outcome,
+        Some(Failure::Full) => "full",
+        Some(Failure::Unavailable) => "unavailable",
+        Some(Failure::Schema) => "schema",
+        Some(Failure::Broken) => "broken",
+    };
+    metrics::counter!("palisade_store_errors_total", "kind" => kind).increment(1);
+    outcome
 }
 
 impl From<Connection> for Tx {
     fn from(connection: Connection) -> Self {
-        Self { connection, spoiled: false }
+        Self { connection, spoiled: false, asked: None }
     }
 }
 

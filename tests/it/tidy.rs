@@ -18,14 +18,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("keystore", &[]),
     ("observability", &[]),
     ("vault", &["keystore", "store"]),
-    ("audit", &["keystore", "rbac", "store", "vault"]),
+    ("audit", &["keystore", "observability", "rbac", "store", "vault"]),
     ("certificates", &["bus"]),
     ("appliance", &["audit", "certificates", "identity", "keystore", "rbac", "store"]),
-    ("identity", &["audit", "rbac", "store", "vault"]),
+    ("identity", &["audit", "observability", "rbac", "store", "vault"]),
     ("packs", &[]),
     ("trail", &["audit", "identity", "rbac", "store"]),
     ("tenants", &["audit", "identity", "rbac", "store"]),
-    ("clusters", &["audit", "bus", "identity", "rbac", "store", "tenants", "vault"]),
+    (
+        "clusters",
+        &["audit", "bus", "identity", "observability", "rbac", "store", "tenants", "vault"],
+    ),
     (
         "app",
         &[

@@ -63,6 +63,9 @@ struct Me {
     tenant: TenantRef,
     /// When the access token expires; refresh it before.
     expires_at: Option<Timestamp>,
+    /// When one has to sign in again, however often the token is refreshed;
+    /// absent for an API key.
+    session_ends_at: Option<Timestamp>,
     permissions: MePermissions,
 }
 
@@ -229,6 +232,7 @@ async fn describe(app: &App, caller: &Caller) -> Answer<Me> {
         user: MeUser { uid: id, email, name },
         tenant: tenant.into(),
         expires_at: caller.expires_at,
+        session_ends_at: caller.session_ends_at,
         permissions: MePermissions {
             tenant: names(caller.grants.everywhere()),
             projects: caller

@@ -130,7 +130,8 @@ impl From<Invited> for InvitedView {
 ///
 /// With `current` the caller must be signed in; its other sessions end. With
 /// `changeToken`, from a login with an expired password, all of them end.
-#[utoipa::path(post, path = "/v1/auth/password", tag = "Session", security(()),
+#[utoipa::path(post, path = "/v1/auth/password", tag = "Session",
+    security((), ("bearer" = []), ("cookie" = [])),
     request_body = PasswordChangeBody,
     responses((status = 204, description = "Changed.")))]
 async fn change_password(

@@ -130,6 +130,7 @@ async fn complete_setup(
         password: body.admin.password,
     };
     let done = app.setup().complete(&body.code, admin, &context.meta).await?;
+    app.forget_setup_code();
     let mut headers = HeaderMap::new();
     let tokens = if body.bearer {
         Some(Tokens::from(&done.signed_in))

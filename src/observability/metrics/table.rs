@@ -95,6 +95,12 @@ pub const ALL: &[Metric] = &[
     ),
     metric("palisade_heartbeats_total", Kind::Counter, &[], "Heartbeats received from agents."),
     metric(
+        "palisade_agent_messages_total",
+        Kind::Counter,
+        &[],
+        "Messages of agents that were taken, heartbeats included.",
+    ),
+    metric(
         "palisade_agent_messages_bad_total",
         Kind::Counter,
         &["reason"],
@@ -119,7 +125,18 @@ pub const ALL: &[Metric] = &[
         &[],
         "How long writing transactions took, waiting for the writer included.",
     ),
-    metric("palisade_store_group_size", GROUP_SIZE, &[], "How many changes shared one commit."),
+    metric(
+        "palisade_store_group_size",
+        GROUP_SIZE,
+        &[],
+        "How many changes shared one commit (SQLite).",
+    ),
+    metric(
+        "palisade_store_errors_total",
+        Kind::Counter,
+        &["kind"],
+        "Statements and commits that failed, by kind of failure.",
+    ),
     metric(
         "process_resident_memory_bytes",
         Kind::Process(|process| process.resident_bytes),

@@ -21,10 +21,13 @@ fn record_everything() {
     route.answered(200, Duration::from_micros(700));
     route.answered(200, Duration::from_millis(7));
     route.answered(418, Duration::from_secs(20));
-    mutation("cluster.import", "success");
+    mutation("cluster.import".into(), "success");
     audit_record("success");
     heartbeat();
-    bad_message("malformed");
+    messages(7);
+    bad_messages("malformed", 1);
+    bus(3, 1);
+    connections(1.0);
     clusters("healthy", 3);
     rate_limited("address");
     login("success");

@@ -118,6 +118,7 @@ impl Writer {
         if group.members > 0 {
             self.counters.groups.fetch_add(1, Ordering::Relaxed);
             self.counters.transactions.fetch_add(group.members, Ordering::Relaxed);
+            metrics::histogram!("palisade_store_group_size").record(group.members as f64);
         }
         group.outcome.send_replace(Some(outcome));
     }
