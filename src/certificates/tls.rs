@@ -110,6 +110,8 @@ pub fn server_config(store: Arc<CertificateStore>) -> Result<ServerConfig> {
         .with_no_client_auth()
         .with_cert_resolver(store);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Ours come first in the order of strength, whatever an old client prefers.
+    config.ignore_client_order = true;
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(Error::internal)?;
     Ok(config)
 }

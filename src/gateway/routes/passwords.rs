@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::settings::PolicyView;
 use crate::{
     app::App,
     error::Error,
@@ -13,7 +14,7 @@ use crate::{
         extract::{Context, ValidJson},
         respond::{Answer, Done},
     },
-    identity::{Invited, StoredPolicy},
+    identity::Invited,
     secret::Secret,
 };
 
@@ -69,7 +70,8 @@ struct InvitedView {
     email: String,
     /// `invite` or `reset`.
     purpose: String,
-    policy: InvitedPolicy,
+    /// What the password has to comply with.
+    policy: PolicyView,
 }
 
 /// The tenant of the person.
@@ -79,38 +81,6 @@ struct InvitedTenant {
     slug: String,
     /// `system` or `tenant`.
     kind: &'static str,
-}
-
-/// What the password has to comply with.
-#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the API")]
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct InvitedPolicy {
-    min_length: u32,
-    require_upper: bool,
-    require_lower: bool,
-    require_digit: bool,
-    require_symbol: bool,
-    expires_after_days: u32,
-    history: u32,
-    block_list: Vec<String>,
-    version: i64,
-}
-
-impl From<StoredPolicy> for InvitedPolicy {
-    fn from(StoredPolicy { policy, version }: StoredPolicy) -> Self {
-        Self {
-            min_length: policy.min_length,
-            require_upper: policy.require_upper,
-            require_lower: policy.require_lower,
-            require_digit: policy.require_digit,
-            require_symbol: policy.require_symbol,
-            expires_after_days: policy.expires_after_days,
-            history: policy.history,
-            block_list: policy.block_list,
-            version,
-        }
-    }
 }
 
 impl From<Invited> for InvitedView {

@@ -29,7 +29,7 @@ pub(in crate::gateway) fn routes() -> OpenApiRouter<App> {
 
 /// What a password must be like.
 #[expect(clippy::struct_excessive_bools, reason = "four independent switches of the API")]
-#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PolicyBody {
     /// In characters, 8 to 128.
@@ -54,12 +54,24 @@ struct PolicyBody {
     block_list: Vec<String>,
 }
 
-/// The policy and its version.
+/// A password policy and its version.
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the API")]
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct PolicyView {
-    #[serde(flatten)]
-    policy: PolicyBody,
+pub(super) struct PolicyView {
+    /// In characters.
+    min_length: u32,
+    require_upper: bool,
+    require_lower: bool,
+    require_digit: bool,
+    require_symbol: bool,
+    /// 0: never.
+    expires_after_days: u32,
+    /// How many earlier passwords may not be used again.
+    history: u32,
+    /// Words that passwords may not be, or contain.
+    block_list: Vec<String>,
+    /// 0 for the defaults.
     version: i64,
 }
 
@@ -81,7 +93,7 @@ impl From<PolicyBody> for PasswordPolicy {
 impl From<StoredPolicy> for PolicyView {
     fn from(stored: StoredPolicy) -> Self {
         let StoredPolicy { policy, version } = stored;
-        let policy = PolicyBody {
+        Self {
             min_length: policy.min_length,
             require_upper: policy.require_upper,
             require_lower: policy.require_lower,
@@ -90,8 +102,8 @@ impl From<StoredPolicy> for PolicyView {
             expires_after_days: policy.expires_after_days,
             history: policy.history,
             block_list: policy.block_list,
-        };
-        Self { policy, version }
+            version,
+        }
     }
 }
 
