@@ -88,12 +88,11 @@ fn complete(operation: &mut Operation, method: &HttpMethod) {
     }
 }
 
-/// Whether the operation updates something that has a version.
+/// Whether the operation updates something that has a version. The mark itself
+/// is not for readers, and two marks would have no order.
 fn has_if_match(operation: &mut Operation) -> bool {
-    let versioned = operation
-        .extensions
-        .as_ref()
-        .is_some_and(|extensions| extensions.contains_key("x-versioned"));
+    let marks = operation.extensions.as_mut();
+    let versioned = marks.is_some_and(|marks| marks.remove("x-versioned").is_some());
     if versioned {
         operation.parameters.get_or_insert_with(Vec::new).push(header(
             "If-Match",

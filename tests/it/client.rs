@@ -13,6 +13,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(url: &str, ca_pem: &str) -> Self {
+        // Fails when somebody in this process was first: as good.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let ca = reqwest::Certificate::from_pem(ca_pem.as_bytes()).expect("a CA certificate");
         let http = reqwest::Client::builder()
             .tls_certs_only([ca])

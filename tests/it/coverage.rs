@@ -1,9 +1,8 @@
 //! Every operation of the API, found in its own description.
 //!
-//! The matrix of SECURITY: each operation that is not public is called without
-//! a token, by somebody without any role, by the administrator of another
-//! tenant, and by a system administrator; nobody gets in, and nothing foreign
-//! is shown. An operation that forgets its permission fails here.
+//! Each operation that is not public is called without a token, and by somebody
+//! without any role, whose refusal is recorded. An operation that forgets its
+//! permission fails here. Who sees what is in `matrix`.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,14 +12,19 @@ use crate::{
     client::{Client, Reply},
 };
 
-struct Operation {
-    method: Method,
-    path: String,
+/// One operation of the API.
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// Can be called without credentials.
     public: bool,
-    permission: Option<String>,
+    pub(crate) permission: Option<String>,
+    /// Names of its query parameters.
+    pub(crate) filters: Vec<String>,
 }
 
-fn operations() -> Vec<Operation> {
+/// All of them.
+pub(crate) fn operations() -> Vec<Operation> {
     let document: Value =
         serde_json::from_str(&palisade::gateway::document()).expect("a JSON document");
     let mut found = Vec::new();
@@ -31,18 +35,28 @@ fn operations() -> Vec<Operation> {
             found.push(Operation {
                 method,
                 path: path.clone(),
-                public: security == [json!({})] || security.is_empty(),
+                public: security.is_empty() || security.contains(&json!({})),
                 permission: operation["x-permission"].as_str().map(str::to_owned),
+                filters: filters(operation),
             });
         }
     }
     found
 }
 
+fn filters(operation: &Value) -> Vec<String> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let queries = parameters.filter(|parameter| parameter["in"] == "query");
+    queries.filter_map(|parameter| Some(parameter["name"].as_str()?.to_owned())).collect()
+}
+
+/// An identifier of nothing.
+pub(crate) const NOTHING: &str = "00000000beef";
+
 /// A path with every parameter filled with an identifier of nothing.
 fn filled(path: &str) -> String {
     path.split('/')
-        .map(|part| if part.starts_with('{') { "00000000beef" } else { part })
+        .map(|part| if part.starts_with('{') { NOTHING } else { part })
         .collect::<Vec<_>>()
         .join("/")
 }

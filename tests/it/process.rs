@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program under test: the one that `PALISADE_BINARY` names (a release
 /// build), else the one that was built with these tests.
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests chooses the program")]
 pub(crate) fn program() -> PathBuf {
     std::env::var_os("PALISADE_BINARY")
         .map_or_else(|| env!("CARGO_BIN_EXE_palisade").into(), PathBuf::from)
@@ -132,6 +133,13 @@ impl Installation {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
+    /// The beginning of what the running process has written.
+    pub(crate) fn last_start(&self) -> String {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let (_, last) = log.rsplit_once("Palisade ").unwrap_or_default();
+        last.lines().take(30).collect::<Vec<_>>().join("\n")
+    }
+
     /// Completes the set-up with the code that the console shows.
     pub(crate) async fn set_up(&self) -> Client {
         let code = std::fs::read_to_string(self.data().join("setup-code")).expect("a code");
@@ -161,6 +169,24 @@ impl Installation {
 async fn is_ready(client: &Client) -> bool {
     let asked = client.request(reqwest::Method::GET, "/readyz").send().await;
     asked.is_ok_and(|reply| reply.status() == 200)
+}
+
+/// When a test fails, what the server complained about helps.
+impl Drop for Installation {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+            let serious = |line: &&str| line.contains("WARN") || line.contains("ERROR");
+            let lines: Vec<_> = log.lines().filter(serious).rev().take(30).collect();
+            say(&lines.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+    }
+}
+
+/// For whoever runs the long tests with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "the result of a measurement")]
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
 }
 
 impl Running {

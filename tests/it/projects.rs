@@ -49,6 +49,8 @@ async fn the_same_idempotency_key_has_one_effect_and_one_answer() {
     first.assert_status(201);
     second.assert_status(201);
     assert_eq!(first.json["uid"], second.json["uid"]);
+    assert!(!first.headers.contains_key("idempotency-replayed"));
+    assert_eq!(second.headers["idempotency-replayed"], "true");
     assert_eq!(acme.get("/v1/projects").await.number("/total"), 1);
     send("Another").await.assert_problem(422, "idempotency-key-reused");
 }

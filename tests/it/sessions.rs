@@ -138,3 +138,70 @@ async fn a_token_of_another_installation_is_refused() {
     let client = one.anonymous().with_token(stranger.token());
     client.get("/v1/auth/me").await.assert_problem(401, "session-ended");
 }
+
+#[tokio::test]
+async fn a_user_changes_the_own_password_and_only_the_other_sessions_end() {
+    let t = TestApp::start().await;
+    t.set_up().await;
+    let ((here, _), (elsewhere, _)) = (session(&t).await, session(&t).await);
+    let change = async |client: crate::client::Client, current: &str, new: &str| {
+        client.post("/v1/auth/password", json!({"current": current, "new": new})).await
+    };
+    let (here, elsewhere) = (t.anonymous().with_token(&here), t.anonymous().with_token(&elsewhere));
+    let new = "another-meadow-anchor-35";
+    change(t.anonymous(), PASSWORD, new).await.assert_problem(401, "session-ended");
+    let wrong = change(here.clone(), "not-the-password-at-all", new).await;
+    wrong.assert_problem(422, "wrong-password");
+    wrong.assert_field("current");
+    let weak = change(here.clone(), PASSWORD, "short").await;
+    weak.assert_status(422);
+    weak.assert_field("new");
+    change(here.clone(), PASSWORD, new).await.assert_status(204);
+
+    here.get("/v1/auth/me").await.assert_status(200);
+    elsewhere.get("/v1/auth/me").await.assert_problem(401, "session-ended");
+    t.try_log_in("root@example.com", PASSWORD, "system").await.assert_status(401);
+    t.try_log_in("root@example.com", new, "system").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn me_says_when_the_token_expires_and_when_the_session_ends() {
+    let t = TestApp::start().await;
+    let system = t.set_up().await;
+    let me = system.get("/v1/auth/me").await;
+    let at = |name: &str| me.text(name).parse::<palisade::clock::Timestamp>().expect("a time");
+    let (token, end) = (at("/expiresAt"), at("/sessionEndsAt"));
+    assert!(end.since(token) > Duration::from_hours(1), "{}", me.body);
+    let acme = t.tenant(&system, "acme").await;
+    let key = acme.post("/v1/api-keys", json!({"name": "own"})).await.text("/secret").to_owned();
+    let me = t.anonymous().with_token(&key).get("/v1/auth/me").await;
+    assert!(me.json["sessionEndsAt"].is_null(), "{}", me.body);
+}
+
+#[tokio::test]
+async fn the_context_tells_forms_the_password_policy_and_nobody_the_blocked_words() {
+    let t = TestApp::start().await;
+    let policy = "/passwordPolicy/minLength";
+    assert_eq!(t.anonymous().get("/v1/context").await.number(policy), 15, "of the first one");
+    let system = t.set_up().await;
+    let acme = t.tenant(&system, "acme").await;
+    // At the common address nobody knows yet whose policy will count.
+    let unknown = t.anonymous().get("/v1/context").await;
+    assert!(unknown.json["passwordPolicy"].is_null(), "{}", unknown.body);
+    let path = "/v1/settings/password-policy";
+    let mut wanted = acme.get(path).await.json;
+    wanted.as_object_mut().expect("an object").remove("version");
+    wanted["minLength"] = json!(20);
+    wanted["blockList"] = json!(["skunkworks"]);
+    let put = acme.request(reqwest::Method::PUT, path).header("if-match", "\"0\"");
+    acme.send(put.json(&wanted)).await.assert_status(200);
+    let told = acme.get("/v1/context").await;
+    assert_eq!(told.number(policy), 20);
+    let at_home = t.anonymous();
+    let at_home = at_home.send(
+        at_home.request(reqwest::Method::GET, "/v1/context").header("host", "acme.localhost"),
+    );
+    for reply in [&told, &at_home.await] {
+        assert!(!reply.body.contains("skunkworks"), "{}", reply.body);
+    }
+}

@@ -1,5 +1,5 @@
 // Owns the check of a new password against the policy, for live feedback only.
-import type { PasswordPolicy } from './api/types.ts';
+import type { PasswordPolicy, ShownPolicy } from './api/types.ts';
 
 /** What a fresh installation asks for; used only where no policy can be read yet. */
 export const DEFAULT_POLICY: PasswordPolicy = {
@@ -18,11 +18,14 @@ export interface Rule {
   met: boolean;
 }
 
-export function passwordRules(password: string, repeated: string, policy: PasswordPolicy, email: string): Rule[] {
+export function passwordRules(password: string, repeated: string, policy: ShownPolicy, email: string): Rule[] {
   const length = [...password].length;
   const lower = password.toLowerCase();
   const account = email.split('@')[0]?.toLowerCase() ?? '';
-  const banned = [...policy.blockList.map((word) => word.toLowerCase()), ...(account.length > 3 ? [account] : [])];
+  const banned = [
+    ...(policy.blockList ?? []).map((word) => word.toLowerCase()),
+    ...(account.length > 3 ? [account] : []),
+  ];
   const rules: Rule[] = [
     { text: `At least ${policy.minLength} characters (${length} now)`, met: length >= policy.minLength },
   ];

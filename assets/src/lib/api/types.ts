@@ -46,7 +46,8 @@ export interface Context {
   tenant: TenantRef | null;
   fqdn: string;
   fingerprint: string;
-  passwordPolicy?: PasswordPolicy;
+  /** Of whom is known to choose a password here; without the tenant's own words. */
+  passwordPolicy: ShownPolicy | null;
 }
 export interface SetupResult {
   recoveryKit: string;
@@ -65,6 +66,8 @@ export interface Me {
   user: { uid: Uid; email: string; name: string };
   tenant: TenantRef & { kind: ScopeKind };
   expiresAt: Time;
+  /** Absent for an API key. */
+  sessionEndsAt: Time | null;
   permissions: { tenant: string[]; projects: Record<Uid, string[]> };
 }
 export type LoginResult =
@@ -288,6 +291,8 @@ export interface PasswordPolicy {
   blockList: string[];
   version?: number;
 }
+/** What anybody may know of it who chooses a password. */
+export type ShownPolicy = Omit<PasswordPolicy, 'blockList' | 'version'> & { blockList?: string[] };
 export interface Certificate {
   source: 'internal' | 'imported';
   subject: string;
