@@ -32,7 +32,6 @@ pub(crate) struct Appliance {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
-    broker: SocketAddr,
     websocket: SocketAddr,
     set: Vec<(String, String)>,
 }
@@ -44,13 +43,14 @@ impl Settings {
         let set = [
             ("limits.per_address_per_second", "1000000"),
             ("limits.per_address_burst", "1000000"),
+            ("limits.agents_per_address_per_second", "1000000"),
+            ("limits.agents_per_address_burst", "1000000"),
             ("limits.per_tenant_per_second", "1000000"),
             ("limits.per_tenant_burst", "1000000"),
             ("server.drain_seconds", "1"),
         ];
         Ok(Self {
             listen: free_address()?,
-            broker: free_address()?,
             websocket: free_address()?,
             set: set.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         })
@@ -73,7 +73,7 @@ pub(crate) fn start(settings: &Settings, folder: &Path) -> Result<Server> {
     command.arg("serve").arg("--data-dir").arg(folder.join("data"));
     command.arg("--listen").arg(settings.listen.to_string());
     let ports = [
-        ("bus.listen", settings.broker.to_string()),
+        ("bus.listen", "off".to_owned()),
         ("bus.websocket_listen", settings.websocket.to_string()),
     ];
     let ports = ports.iter().map(|(key, value)| (*key, value));

@@ -15,8 +15,16 @@ use crate::{
     measure::{Samples, cpu, micros_each},
 };
 
+/// The appliance closes a connection that is silent for longer than 15 seconds.
+const STALE: Duration = Duration::from_secs(5);
+
 /// Connections that are open and idle.
-pub(crate) struct Pool(Vec<Connection>);
+pub(crate) struct Pool {
+    target: Target,
+    size: usize,
+    idle: Vec<Connection>,
+    used: Instant,
+}
 
 /// What came of a round.
 #[derive(Debug)]
@@ -35,11 +43,23 @@ impl Load {
 
 impl Pool {
     pub(crate) async fn open(target: &Target, connections: usize) -> Result<Self> {
-        let mut pool = Vec::with_capacity(connections);
-        for _ in 0..connections {
-            pool.push(target.connect().await?);
+        let (target, idle) = (target.clone(), Vec::with_capacity(connections));
+        let mut pool = Self { target, size: connections, idle, used: Instant::now() };
+        pool.renew().await?;
+        Ok(pool)
+    }
+
+    /// Opens all connections again, if the server may be about to close them.
+    /// Call it before a measurement begins.
+    pub(crate) async fn renew(&mut self) -> Result<()> {
+        if self.used.elapsed() > STALE {
+            self.idle.clear();
         }
-        Ok(Self(pool))
+        while self.idle.len() < self.size {
+            self.idle.push(self.target.connect().await?);
+        }
+        self.used = Instant::now();
+        Ok(())
     }
 
     /// Sends `total` requests; `request` makes the bytes of each. Any status
@@ -52,7 +72,7 @@ impl Pool {
         let (next, request) = (Arc::new(AtomicUsize::new(0)), Arc::new(request));
         let begun = Instant::now();
         let workers: Vec<_> = self
-            .0
+            .idle
             .drain(..)
             .map(|mut connection| {
                 let (next, request) = (Arc::clone(&next), Arc::clone(&request));
@@ -80,10 +100,11 @@ impl Pool {
         let mut latencies = Vec::with_capacity(total);
         for worker in workers {
             let (connection, its) = worker.await??;
-            self.0.push(connection);
+            self.idle.push(connection);
             latencies.extend(its);
         }
         let took = begun.elapsed();
+        self.used = Instant::now();
         Ok(Load { requests: total, took, latencies: latencies.into_iter().collect() })
     }
 
@@ -95,6 +116,7 @@ impl Pool {
         total: usize,
         request: &[u8],
     ) -> Result<f64> {
+        self.renew().await?;
         let before = cpu(server)?;
         let request = request.to_owned();
         self.run(total, move |_| request.clone()).await?;

@@ -15,7 +15,7 @@ pub(crate) use seal::tenant_key;
 
 use std::{process::ExitCode, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
@@ -69,15 +69,24 @@ pub(crate) fn run(names: Vec<Bench>, quick: bool) -> Result<ExitCode> {
     let names = if names.is_empty() { Bench::value_variants().to_vec() } else { names };
     let size = Size { rounds: if quick { 2 } else { 5 }, quick };
     let mut table = Table::default();
+    let mut outcome = ExitCode::SUCCESS;
     for name in names {
         let begun = Instant::now();
         eprint!("{name:?} …");
-        let rows = measure(name, size).with_context(|| format!("the benchmark {name:?}"))?;
-        eprintln!(" {:.0?}, load average {}", begun.elapsed(), load_average()?);
-        table.0.extend(rows);
+        match measure(name, size) {
+            Ok(rows) => {
+                eprintln!(" {:.0?}, load average {}", begun.elapsed(), load_average()?);
+                table.0.extend(rows);
+            }
+            Err(error) => {
+                // What was measured before is worth no less for it.
+                eprintln!(" error: {error:#}");
+                outcome = ExitCode::FAILURE;
+            }
+        }
     }
     println!("{table}");
-    Ok(ExitCode::SUCCESS)
+    Ok(outcome)
 }
 
 fn measure(name: Bench, size: Size) -> Result<Vec<Row>> {

@@ -54,6 +54,7 @@ pub(super) async fn measure(size: Size) -> Result<Vec<Row>> {
         (Samples::default(), Samples::default(), Samples::default());
     for _ in 0..size.rounds {
         let (total, bytes) = (size.of(300), request.clone());
+        pool.renew().await?;
         let before = cpu(&processes)?;
         let load = pool.run(total, move |_| bytes.clone()).await?;
         ours.push(micros_each(cpu(&processes)?.saturating_sub(before), total));

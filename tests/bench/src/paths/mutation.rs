@@ -93,6 +93,7 @@ impl Writers {
             let body = json!({"name": format!("project {}", first + number)});
             request("POST", "/v1/projects", Some(&token), Some(&body))
         };
+        self.pool.renew().await?;
         Ok(self.pool.run(total, create).await?.per_second())
     }
 }
