@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::settings::Management;
 use crate::{
     bus::{
-        dial::{Proxy, ProxyKind},
+        agent::BusAddress,
+        dial::{Proxy, ProxyKind, dial},
         keys::AgentKey,
         message::{EnrolRequest, Enrolment, RenewRequest},
     },
@@ -144,8 +145,20 @@ async fn ask<B: Serialize>(management: &Management, path: &str, body: &B) -> Ans
     };
     match client.post(url).json(body).send().await {
         Ok(response) => read(response).await,
-        Err(error) => not_now(explained(&chain(&error.without_url()))),
+        Err(error) => not_now(why(management, error).await),
     }
+}
+
+/// Why there was no answer. The HTTP client hardly tells what a proxy said;
+/// the bus's way of dialling tells it in full.
+async fn why(management: &Management, error: reqwest::Error) -> String {
+    if let (true, Some(proxy), BusAddress::WebSocket { host, port }) =
+        (error.is_connect(), &management.proxy, &management.bus)
+        && let Err(refusal) = dial(Some(proxy), host, *port).await
+    {
+        return chain(&refusal);
+    }
+    explained(&chain(&error.without_url()))
 }
 
 async fn read(response: Response) -> Answer {
@@ -246,14 +259,6 @@ fn explained(cause: &str) -> String {
             "not valid yet",
             "the certificate of management is not valid yet, or the clock of this node is wrong",
         ),
-        ("proxy authorization required", "the proxy refused the user or password"),
-        ("credentials not accepted", "the proxy refused the user or password"),
-        ("does not support user/pass", "the proxy takes no user and password"),
-        (
-            "tunnel error: unsuccessful",
-            "the proxy did not open the way to management; it may have refused the user or password",
-        ),
-        ("SOCKS error", "the proxy did not open the way to management"),
         ("dns error", "the name cannot be resolved"),
         ("Connection refused", "nobody answers at that address"),
         ("timed out", "there was no answer in time; a firewall may stand in the way"),

@@ -131,8 +131,10 @@ async fn proxy(answer: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
 #[tokio::test]
 async fn a_proxy_gets_the_credentials_and_its_refusal_is_named() {
     for (answer, why) in [
-        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "refused the user or password"),
-        ("HTTP/1.0 401 Unauthorized\r\n\r\n", "may have refused the user or password"),
+        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "refused the user name or password"),
+        // What tinyproxy says.
+        ("HTTP/1.0 401 Unauthorized\r\n\r\n", "refused the user name or password"),
+        ("HTTP/1.1 403 Filtered\r\n\r\n", "refused to connect to localhost:"),
     ] {
         let server = self::server(ENROLLED).await;
         let folder = tempfile::tempdir().unwrap();
@@ -140,14 +142,14 @@ async fn a_proxy_gets_the_credentials_and_its_refusal_is_named() {
         let credentials = folder.path().join("credentials");
         std::fs::write(&credentials, "me:hunter2").unwrap();
         let mut settings = server.settings(&folder);
-        settings.proxy = Some(url.into());
+        settings.proxy = Some(url.clone().into());
         settings.proxy_credentials_file = Some(credentials);
         let management = Management::from_settings(&settings).unwrap();
 
         let answer = enrol(&management, &token(), &AgentKey::generate(&SystemRandom)).await;
 
         let text = message(answer);
-        assert!(text.contains(why), "{text}");
+        assert!(text.contains(why) && text.contains(url.trim_start_matches("http://")), "{text}");
         assert!(!text.contains("hunter2"));
         let head = heads.lock().unwrap().pop().unwrap();
         assert!(head.starts_with("CONNECT localhost:"), "{head}");
