@@ -1,6 +1,16 @@
 //! The OpenAPI document in the tree is the one that the program serves.
 
 #[test]
+fn the_document_is_the_same_each_time() {
+    let first = palisade::gateway::document();
+    let parsed: serde_json::Value = serde_json::from_str(&first).expect("JSON");
+    assert_eq!(parsed["openapi"], "3.1.0");
+    for _ in 0..10 {
+        assert!(palisade::gateway::document() == first, "two calls give different documents");
+    }
+}
+
+#[test]
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration")]
 fn the_snapshot_of_the_openapi_document_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/openapi.json");
