@@ -7,7 +7,9 @@
 //! what it needs and never the whole `App`.
 
 mod bus;
+mod data_dir;
 mod install;
+mod offline;
 mod start;
 mod tasks;
 
@@ -34,6 +36,8 @@ use crate::{
     trail::Trail,
 };
 
+pub use data_dir::Occupied;
+pub use offline::{Offline, Source};
 pub use start::{Parts, StartError};
 
 /// The running application. Cloning is cheap.
@@ -68,6 +72,8 @@ pub(crate) struct Services {
     own_image: OnceCell<Arc<OwnImage>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
+    /// While it lives, no other process works on the data directory.
+    occupied: Occupied,
 }
 
 macro_rules! parts {
@@ -176,5 +182,6 @@ impl App {
         self.0.tasks.wait().await;
         self.0.clusters.detach().await;
         self.0.ledger.store().close().await;
+        self.0.occupied.release();
     }
 }

@@ -277,6 +277,17 @@ impl Keystore {
         })
     }
 
+    /// The same of the keystore in `dir`; `None` when there is none. Reads only.
+    ///
+    /// As [`Keystore::inspect`], and `Conflict` (`keystore-permissions`).
+    pub fn inspect_directory(dir: &Path) -> Result<Option<SealedInfo>> {
+        if !Self::exists(dir) {
+            return Ok(None);
+        }
+        let found = Directory::new(dir).read(state::KEYSTORE).map_err(|fault| fault.at(dir))?;
+        found.map(|bytes| Self::inspect(bytes.expose())).transpose()
+    }
+
     /// Draws a key for a tenant, in its plain form and wrapped for the store.
     pub fn new_tenant_key(
         &self,

@@ -58,7 +58,8 @@ use lite::Lite;
 /// The result of a store function.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// How long one statement may take before the caller is told to try again.
+/// How long one statement may take before the caller is told to try again,
+/// unless [`Store::with_statement_limit`] says otherwise.
 pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(8);
 
 /// Which database, and where.
@@ -85,7 +86,10 @@ pub struct GroupStatistics {
 
 /// A handle on the database. Cloning is cheap; all clones share the pools.
 #[derive(Clone, Debug)]
-pub struct Store(Backend);
+pub struct Store {
+    backend: Backend,
+    statement_limit: Duration,
+}
 
 #[derive(Clone, Debug)]
 enum Backend {
@@ -96,15 +100,22 @@ enum Backend {
 impl Store {
     /// Opens the database without changing anything in it.
     pub async fn open(settings: &StoreSettings) -> Result<Self> {
-        Ok(Self(match settings {
+        let backend = match settings {
             StoreSettings::Sqlite { path } => Backend::Lite(Lite::open(path).await?),
             StoreSettings::Postgres(settings) => Backend::Postgres(postgres::open(settings).await?),
-        }))
+        };
+        Ok(Self { backend, statement_limit: STATEMENT_LIMIT })
+    }
+
+    /// The same store with another limit of one statement. PostgreSQL gives up
+    /// by itself after [`PostgresSettings::statement_timeout`].
+    pub fn with_statement_limit(self, limit: Duration) -> Self {
+        Self { statement_limit: limit, ..self }
     }
 
     /// Brings the schema up to this version of the program.
     pub async fn migrate(&self) -> Result<()> {
-        match &self.0 {
+        match &self.backend {
             Backend::Lite(lite) => lite.migrate().await,
             Backend::Postgres(pool) => postgres::migrate(pool).await,
         }
@@ -113,23 +124,24 @@ impl Store {
     /// Begins a transaction that may change something. Without [`Tx::commit`]
     /// everything in it is undone.
     pub async fn begin(&self) -> Result<Tx> {
-        let asked = Instant::now();
-        let begun = match &self.0 {
+        let (asked, limit) = (Instant::now(), self.statement_limit);
+        let begun = match &self.backend {
             Backend::Lite(lite) => lite.begin().await,
-            Backend::Postgres(pool) => postgres::begin(pool).await,
+            Backend::Postgres(pool) => postgres::begin(pool, limit).await,
         };
-        tx::count_failure(begun).map(|tx| tx.since(asked))
+        tx::count_failure(begun).map(|tx| tx.since(asked).limited(limit))
     }
 
     /// A connection to look at committed data.
     pub async fn read(&self) -> Result<Tx> {
-        match &self.0 {
+        match &self.backend {
             Backend::Lite(lite) => lite.read().await,
             Backend::Postgres(pool) => {
-                let acquired = tokio::time::timeout(STATEMENT_LIMIT, pool.acquire()).await;
+                let acquired = tokio::time::timeout(self.statement_limit, pool.acquire()).await;
                 Ok(Tx::postgres_read(acquired.map_err(|_| StoreError::timeout())??))
             }
         }
+        .map(|tx| tx.limited(self.statement_limit))
     }
 
     /// Whether the database answers.
@@ -141,7 +153,7 @@ impl Store {
     /// from the disk. `false` while somebody reads from it: try again.
     /// PostgreSQL looks after its log by itself.
     pub async fn empty_log(&self) -> Result<bool> {
-        match &self.0 {
+        match &self.backend {
             Backend::Lite(lite) => lite.empty_log().await,
             Backend::Postgres(_) => Ok(true),
         }
@@ -150,7 +162,7 @@ impl Store {
     /// How transactions have shared syncs to disk; `None` for PostgreSQL, which
     /// does that by itself.
     pub fn group_statistics(&self) -> Option<GroupStatistics> {
-        match &self.0 {
+        match &self.backend {
             Backend::Lite(lite) => Some(lite.group_statistics()),
             Backend::Postgres(_) => None,
         }
@@ -159,7 +171,7 @@ impl Store {
     /// Writes everything to its final place. Afterwards nothing can begin;
     /// waits for connections that are still in use.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.backend {
             Backend::Lite(lite) => lite.close().await,
             Backend::Postgres(pool) => pool.close().await,
         }

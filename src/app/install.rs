@@ -15,13 +15,14 @@ use crate::{
     ids::TenantId,
     keystore::{Keystore, SealMode, Unlock},
     secret::Secret,
-    store::{self, Store, tenants::Tenant},
+    store::{self, Store, Tx, tenants::Tenant},
     vault::{self, Vault},
 };
 
 /// Opens the keystore, or creates one for a database that is still empty.
 pub(super) async fn keystore(
     config: &Config,
+    passphrase: Option<&Secret<String>>,
     store: &Store,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
@@ -29,10 +30,12 @@ pub(super) async fn keystore(
     let known = known_installation(store).await?;
     let directory = config.keystore.dir.clone();
     if Keystore::exists(&directory) {
-        let unlock = unlock(config)?;
+        let unlock = unlock(config, passphrase)?;
         let keystore = blocking(move || Keystore::open(&directory, unlock)).await?;
         if let Some(id) = known {
             vault::refuse_foreign(&keystore.installation_id().to_string(), &id)?;
+            let copy = store::installation::sealed_keystore(&mut store.read().await?).await?;
+            refuse_older(&keystore, &copy.unwrap_or_default())?;
         }
         return Ok(keystore);
     }
@@ -50,7 +53,7 @@ pub(super) async fn keystore(
             "Put the keystore back, or run `palisade keys recover` with the recovery kit.",
         ));
     }
-    let seal = seal(config)?;
+    let seal = seal(config, passphrase)?;
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));
     // The kit made here is thrown away: set-up makes the one that is printed.
     let (keystore, _) =
@@ -58,15 +61,57 @@ pub(super) async fn keystore(
     Ok(keystore)
 }
 
+/// Refuses a keystore that is older than its copy in the database: it may lack
+/// keys that the database needs by now, and a change of it would fork the two.
+pub(super) fn refuse_older(keystore: &Keystore, copy: &[u8]) -> Result<()> {
+    let (own, known) = (keystore.status().generation, Keystore::inspect(copy)?.generation);
+    // Every change is sealed with fresh randomness: equal counts and other
+    // bytes are two histories.
+    if own > known || (own == known && keystore.export_sealed() == copy) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Conflict,
+        "keystore-rolled-back",
+        format!(
+            "The keystore is not the one that the database was last used with (change {own} \
+             against {known}): an older one was put back. Nothing was changed."
+        ),
+    )
+    .with_hint(
+        "Put the newest keystore back, or run `palisade keys recover` with the recovery kit: it \
+         takes the copy of the database.",
+    ))
+}
+
+/// Gives the database the copy of this moment.
+pub(super) async fn store_copy(tx: &mut Tx, keystore: &Keystore) -> Result<()> {
+    let id = keystore.installation_id().to_string();
+    Ok(store::installation::store_keystore(tx, &id, &keystore.export_sealed()).await?)
+}
+
+/// Brings the copy in the database up to date, whoever has changed the keystore.
+/// Safe to repeat; writes nothing when there is nothing new.
+pub(super) async fn follow_keystore(store: &Store, keystore: &Keystore) -> Result<()> {
+    let mut tx = store.begin().await?;
+    let copy = store::installation::sealed_keystore(&mut tx).await?.unwrap_or_default();
+    let known = Keystore::inspect(&copy).map_or(0, |copy| copy.generation);
+    if keystore.status().generation <= known {
+        return Ok(());
+    }
+    store_copy(&mut tx, keystore).await?;
+    Ok(tx.commit().await?)
+}
+
 /// Runs what blocks on a thread of its own.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }
 
 /// The installation that this database belongs to; `None` for an empty one.
-async fn known_installation(store: &Store) -> Result<Option<String>> {
+pub(super) async fn known_installation(store: &Store) -> Result<Option<String>> {
     let mut tx = store.read().await?;
     if !store::installation::is_there(&mut tx).await? {
         return Ok(None);
@@ -74,12 +119,15 @@ async fn known_installation(store: &Store) -> Result<Option<String>> {
     Ok(store::installation::find(&mut tx).await?.map(|found| found.keystore_id))
 }
 
-fn passphrase(config: &Config) -> Result<Secret<String>> {
-    match &config.keystore.passphrase_file {
-        Some(file) => file.read().map_err(|error| unusable_secret(&error)),
-        None => Err(Error::invalid(
+/// The passphrase: of the settings' file, else the one that somebody has typed.
+fn passphrase(config: &Config, typed: Option<&Secret<String>>) -> Result<Secret<String>> {
+    match (&config.keystore.passphrase_file, typed) {
+        (Some(file), _) => file.read().map_err(|error| unusable_secret(&error)),
+        (None, Some(typed)) => Ok(typed.clone()),
+        (None, None) => Err(Error::invalid(
             "keystore.passphrase_file",
-            "the keystore is sealed with a passphrase: name the file that holds it",
+            "the keystore is sealed with a passphrase: name the file that holds it, or start \
+             palisade on a terminal",
         )),
     }
 }
@@ -88,24 +136,24 @@ fn unusable_secret(error: &dyn std::error::Error) -> Error {
     Error::new(Kind::Invalid, "secret-file", format!("{error}."))
 }
 
-fn unlock(config: &Config) -> Result<Unlock> {
+pub(super) fn unlock(config: &Config, typed: Option<&Secret<String>>) -> Result<Unlock> {
     Ok(match (config.keystore.seal, &config.keystore.seal_key_file) {
-        (Seal::Passphrase, _) => Unlock::Passphrase(passphrase(config)?),
+        (Seal::Passphrase, _) => Unlock::Passphrase(passphrase(config, typed)?),
         (Seal::Unattended, Some(file)) => Unlock::KeyFile(file.path().to_owned()),
         (Seal::Unattended, None) => Unlock::Unattended,
     })
 }
 
-fn seal(config: &Config) -> Result<SealMode> {
+pub(super) fn seal(config: &Config, typed: Option<&Secret<String>>) -> Result<SealMode> {
     Ok(match (config.keystore.seal, &config.keystore.seal_key_file) {
-        (Seal::Passphrase, _) => SealMode::Passphrase(passphrase(config)?),
+        (Seal::Passphrase, _) => SealMode::Passphrase(passphrase(config, typed)?),
         (Seal::Unattended, Some(file)) => SealMode::KeyFile(file.path().to_owned()),
         (Seal::Unattended, None) => SealMode::Unattended,
     })
 }
 
-/// Writes what every installation has: its own row and the system scope.
-/// Safe to repeat; does nothing on an installed database.
+/// Writes what every installation has: its own row and the system scope. On an
+/// installed database only the copy of the keystore is brought up to date.
 pub(super) async fn ensure(
     store: &Store,
     vault: &Vault,
@@ -114,7 +162,8 @@ pub(super) async fn ensure(
 ) -> Result<()> {
     let mut tx = store.begin().await?;
     if store::installation::find(&mut tx).await?.is_some() {
-        return Ok(());
+        drop(tx);
+        return follow_keystore(store, vault.keystore()).await;
     }
     let now = clock.now();
     let keystore = vault.keystore();

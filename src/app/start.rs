@@ -1,11 +1,15 @@
 //! Building the application, in the order in which its parts need each other.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{App, Services, bus, install, tasks};
+use super::{
+    App, Services, bus,
+    data_dir::{self, Occupied},
+    install, tasks,
+};
 use crate::{
     appliance::{self, Keys, ServedCertificate},
     audit::{Ledger, Sealer},
@@ -45,11 +49,22 @@ pub type StartError = Error;
 impl App {
     /// Opens or creates the installation and starts the background tasks.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        Self::start_with(parts, None).await
+    }
+
+    /// The same with the keystore's passphrase, which somebody has typed.
+    pub async fn start_with(
+        parts: Parts,
+        passphrase: Option<Secret<String>>,
+    ) -> Result<Self, StartError> {
         let Parts { config, clock, random, metrics } = parts;
         let readiness = Readiness::default();
-        own_directory(&config.storage.data_dir)?;
-        let store = Store::open(&store_settings(&config)?).await?;
-        let keystore = Arc::new(install::keystore(&config, &store, &clock, &random).await?);
+        let occupied = Occupied::new(&config.storage.data_dir)?;
+        let store = open_store(&config).await?;
+        let keystore =
+            install::keystore(&config, passphrase.as_ref(), &store, &clock, &random).await?;
+        drop(passphrase);
+        let keystore = Arc::new(keystore);
         store.migrate().await?;
         let vault = Arc::new(Vault::new(Arc::clone(&keystore), Arc::clone(&random)));
         install::ensure(&store, &vault, &*clock, &*random).await?;
@@ -109,6 +124,7 @@ impl App {
             metrics,
             ledger,
             tasks: TaskTracker::new(),
+            occupied,
             stopping: CancellationToken::new(),
             config,
         };
@@ -120,24 +136,16 @@ impl App {
     }
 }
 
-/// The data directory, for us alone.
-fn own_directory(path: &PathBuf) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| {
-        Error::new(
-            Kind::Unavailable,
-            "data-directory",
-            format!("The data directory {} cannot be created: {error}.", path.display()),
-        )
-        .with_hint("Check storage.data_dir and the rights of the user that runs palisade.")
-    })
+/// The database of the settings, with its limits.
+pub(super) async fn open_store(config: &Config) -> Result<Store> {
+    let store = Store::open(&store_settings(config)?).await?;
+    Ok(store.with_statement_limit(config.storage.statement_timeout_ms.duration()))
 }
 
 fn store_settings(config: &Config) -> Result<StoreSettings> {
     match config.storage.database {
         Database::Sqlite => {
-            Ok(StoreSettings::Sqlite { path: config.storage.data_dir.join("palisade.db") })
+            Ok(StoreSettings::Sqlite { path: data_dir::database(&config.storage.data_dir) })
         }
         Database::Postgres => {
             let postgres = &config.postgres;
@@ -156,7 +164,31 @@ fn store_settings(config: &Config) -> Result<StoreSettings> {
                 password: password.transpose()?,
                 ca_file: postgres.ca_file.clone(),
                 max_connections: config.storage.max_connections,
+                statement_timeout: config.storage.statement_timeout_ms.duration(),
             }))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[tokio::test]
+    async fn the_limit_of_the_settings_reaches_the_database() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = directory.path().to_str().expect("a plain path");
+        let open = async |limit: &str| {
+            let settings = [("storage.data_dir", place), ("storage.statement_timeout_ms", limit)];
+            let config = Config::load(Sources::only(settings)).expect("valid settings");
+            open_store(&config).await.expect("it opens")
+        };
+        let slow = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+                    WHERE i < 3000000) SELECT COUNT(*) FROM n";
+        let mut tx = open("100").await.read().await.expect("a connection");
+        tx.fetch_one::<i64>(slow, ()).await.expect_err("it takes longer");
+        let mut tx = open("600000").await.read().await.expect("a connection");
+        assert_eq!(tx.fetch_one::<i64>(slow, ()).await.expect("in time"), 3_000_000);
     }
 }

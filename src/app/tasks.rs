@@ -2,13 +2,14 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::App;
-use crate::{audit::Sealer, store};
+use super::{App, install};
+use crate::{audit::Sealer, identity::policy::MAX_HISTORY, store};
 
 /// Starts all of it; everything ends when the application stops.
 pub(super) fn start(app: &App, sealer: Sealer) {
     seal(app, sealer);
     follow(app);
+    keep_keystore_copy(app);
     prune(app);
     sort_samples(app);
     look_after_certificate(app);
@@ -53,6 +54,29 @@ fn follow(app: &App) {
                 }
                 Err(error) => reporter.bad(error.message().to_owned()),
             };
+        }
+    });
+}
+
+/// Keeps the database's copy of the keystore current. Whoever changes the
+/// keystore stores the copy at once; this is for those who could not.
+fn keep_keystore_copy(app: &App) {
+    let (ledger, stopping) = (app.ledger().clone(), app.stopping().clone());
+    app.tasks().spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(5));
+        let mut stored = 0;
+        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            let keystore = ledger.vault().keystore();
+            let generation = keystore.status().generation;
+            if generation == stored {
+                continue;
+            }
+            match install::follow_keystore(ledger.store(), keystore).await {
+                Ok(()) => stored = generation,
+                Err(error) => {
+                    tracing::warn!(error = %error.chain(), "the keystore cannot be copied to the database; trying again");
+                }
+            }
         }
     });
 }
@@ -103,11 +127,15 @@ fn sort_samples(app: &App) {
 
 async fn prune_once(ledger: &crate::audit::Ledger) -> crate::error::Result<()> {
     const DAY: Duration = Duration::from_hours(24);
+    // For a week, an agent that comes back with a used token is told so.
+    const WEEK: Duration = Duration::from_hours(7 * 24);
     let now = ledger.clock().now();
     let mut tx = ledger.store().begin().await?;
     store::idempotency::prune(&mut tx, now.minus(DAY)).await?;
     store::invalidation::prune(&mut tx, now.minus(Duration::from_hours(1))).await?;
     store::one_time::prune(&mut tx, now).await?;
+    store::enrolment::prune_tokens(&mut tx, now.minus(WEEK)).await?;
+    store::users::prune_history(&mut tx, MAX_HISTORY).await?;
     store::sessions::prune(&mut tx, now.minus(DAY)).await?;
     store::statistics::prune(&mut tx, now.minus(DAY)).await?;
     Ok(tx.commit().await?)

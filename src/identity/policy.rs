@@ -17,7 +17,8 @@ use crate::{
 
 const MIN_LENGTH: std::ops::RangeInclusive<u32> = 8..=128;
 const MAX_DAYS: u32 = 3_650;
-const MAX_HISTORY: u32 = 24;
+/// The most earlier passwords that a policy can forbid.
+pub const MAX_HISTORY: u32 = 24;
 const MAX_BLOCKED: usize = 1_000;
 const MAX_BLOCKED_CHARS: usize = 128;
 

@@ -73,6 +73,11 @@ pub async fn find_used_token(tx: &mut Tx, digest: [u8; 32]) -> Result<Option<Imp
     .await
 }
 
+/// Forgets tokens that expired before then, used ones too.
+pub async fn prune_tokens(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    tx.execute("DELETE FROM import_token WHERE expires_at < $1", (before,)).await
+}
+
 /// The public key of an agent.
 #[derive(Clone, Debug)]
 pub struct AgentCredential {

@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use super::{Result, STATEMENT_LIMIT, StoreError, Tx, migrate};
+use super::{Result, StoreError, Tx, migrate};
 use crate::secret::Secret;
 
 /// How to reach a PostgreSQL server.
@@ -23,6 +23,8 @@ pub struct PostgresSettings {
     pub ca_file: Option<PathBuf>,
     /// The most connections that this node opens.
     pub max_connections: u32,
+    /// After this time the server gives up on a statement.
+    pub statement_timeout: Duration,
 }
 
 pub(super) async fn open(settings: &PostgresSettings) -> Result<PgPool> {
@@ -30,7 +32,10 @@ pub(super) async fn open(settings: &PostgresSettings) -> Result<PgPool> {
     options = options
         .application_name("palisade")
         // A statement that takes longer than this has lost its client anyway.
-        .options([("statement_timeout", "8000"), ("lock_timeout", "5000")])
+        .options([
+            ("statement_timeout", settings.statement_timeout.as_millis().to_string()),
+            ("lock_timeout", "5000".to_owned()),
+        ])
         .disable_statement_logging();
     options = match &settings.ca_file {
         Some(file) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file),
@@ -58,8 +63,8 @@ pub(super) async fn open(settings: &PostgresSettings) -> Result<PgPool> {
         .await?)
 }
 
-pub(super) async fn begin(pool: &PgPool) -> Result<Tx> {
-    let begun = tokio::time::timeout(STATEMENT_LIMIT, pool.begin()).await;
+pub(super) async fn begin(pool: &PgPool, limit: Duration) -> Result<Tx> {
+    let begun = tokio::time::timeout(limit, pool.begin()).await;
     Ok(Tx::postgres(begun.map_err(|_| StoreError::timeout())??))
 }
 

@@ -108,5 +108,6 @@ fn settings(database: &postgres::Database) -> StoreSettings {
         password: None,
         ca_file: None,
         max_connections: 8,
+        statement_timeout: super::STATEMENT_LIMIT,
     })
 }

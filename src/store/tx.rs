@@ -1,6 +1,9 @@
 //! A transaction or a reading connection, on either database.
 
-use std::{future::Future, time::Instant};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use sqlx::{
     AssertSqlSafe, PgConnection, SqliteConnection,
@@ -28,6 +31,8 @@ pub struct Tx {
     spoiled: bool,
     /// When its caller asked for it; only what changes something is timed.
     asked: Option<Instant>,
+    /// How long one statement may take.
+    limit: Duration,
 }
 
 #[derive(Debug)]
@@ -65,6 +70,11 @@ impl Tx {
         Self { asked: Some(asked), ..self }
     }
 
+    /// The same with another limit of one statement.
+    pub(super) fn limited(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
     fn live(&mut self) -> Live<'_> {
         match &mut self.connection {
             Connection::LiteWrite(turn) => Live::Lite(turn.connection()),
@@ -84,14 +94,14 @@ impl Tx {
         if self.is_reading() {
             return Err(StoreError::new(Failure::Broken, "a change needs Store::begin"));
         }
-        let values = self.start(values)?;
+        let (values, limit) = (self.start(values)?, self.limit);
         let done = match self.live() {
-            Live::Lite(connection) => {
-                bounded(lite(sql, values).execute(connection)).await.map(|d| d.rows_affected())
-            }
-            Live::Postgres(connection) => {
-                bounded(postgres(sql, values).execute(connection)).await.map(|d| d.rows_affected())
-            }
+            Live::Lite(connection) => bounded(limit, lite(sql, values).execute(connection))
+                .await
+                .map(|d| d.rows_affected()),
+            Live::Postgres(connection) => bounded(limit, postgres(sql, values).execute(connection))
+                .await
+                .map(|d| d.rows_affected()),
         };
         self.noted(done)
     }
@@ -102,14 +112,16 @@ impl Tx {
         sql: &str,
         values: impl Bind,
     ) -> Result<Option<T>> {
-        let values = self.start(values)?;
+        let (values, limit) = (self.start(values)?, self.limit);
         let row = match self.live() {
-            Live::Lite(connection) => bounded(lite(sql, values).fetch_optional(connection))
+            Live::Lite(connection) => bounded(limit, lite(sql, values).fetch_optional(connection))
                 .await
                 .map(|r| r.map(Row::Lite)),
-            Live::Postgres(connection) => bounded(postgres(sql, values).fetch_optional(connection))
-                .await
-                .map(|row| row.map(Row::Postgres)),
+            Live::Postgres(connection) => {
+                bounded(limit, postgres(sql, values).fetch_optional(connection))
+                    .await
+                    .map(|row| row.map(Row::Postgres))
+            }
         };
         self.noted(row)?.as_ref().map(T::from_row).transpose()
     }
@@ -121,14 +133,16 @@ impl Tx {
 
     /// All rows. Lists that can be long are paged by the caller.
     pub async fn fetch_all<T: FromRow>(&mut self, sql: &str, values: impl Bind) -> Result<Vec<T>> {
-        let values = self.start(values)?;
+        let (values, limit) = (self.start(values)?, self.limit);
         let rows: Result<Vec<Row>> = match self.live() {
-            Live::Lite(connection) => bounded(lite(sql, values).fetch_all(connection))
+            Live::Lite(connection) => bounded(limit, lite(sql, values).fetch_all(connection))
                 .await
                 .map(|rows| rows.into_iter().map(Row::Lite).collect()),
-            Live::Postgres(connection) => bounded(postgres(sql, values).fetch_all(connection))
-                .await
-                .map(|rows| rows.into_iter().map(Row::Postgres).collect()),
+            Live::Postgres(connection) => {
+                bounded(limit, postgres(sql, values).fetch_all(connection))
+                    .await
+                    .map(|rows| rows.into_iter().map(Row::Postgres).collect())
+            }
         };
         self.noted(rows)?.iter().map(T::from_row).collect()
     }
@@ -140,7 +154,7 @@ impl Tx {
         self.refuse_spoiled()?;
         count_failure(match self.connection {
             Connection::LiteWrite(turn) => turn.commit().await,
-            Connection::Postgres(transaction) => bounded(transaction.commit()).await,
+            Connection::Postgres(transaction) => bounded(self.limit, transaction.commit()).await,
             Connection::LiteRead(_) | Connection::PostgresRead(_) => Ok(()),
         })?;
         if let Some(asked) = self.asked {
@@ -202,12 +216,12 @@ pub(super) fn count_failure<T>(outcome: Result<T>) -> Result<T> {
 
 impl From<Connection> for Tx {
     fn from(connection: Connection) -> Self {
-        Self { connection, spoiled: false, asked: None }
+        Self { connection, spoiled: false, asked: None, limit: STATEMENT_LIMIT }
     }
 }
 
-async fn bounded<T>(work: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-    match tokio::time::timeout(STATEMENT_LIMIT, work).await {
+async fn bounded<T>(limit: Duration, work: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    match tokio::time::timeout(limit, work).await {
         Ok(outcome) => outcome.map_err(StoreError::from),
         Err(_) => Err(StoreError::timeout()),
     }

@@ -244,3 +244,15 @@ pub async fn remember_password(
     .await
     .map(drop)
 }
+
+/// Forgets all but the newest `keep` hashes of every user.
+pub async fn prune_history(tx: &mut Tx, keep: u32) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM password_history WHERE (
+           SELECT COUNT(*) FROM password_history AS newer
+           WHERE newer.user_id = password_history.user_id
+             AND newer.changed_at > password_history.changed_at) >= $1",
+        (i64::from(keep),),
+    )
+    .await
+}

@@ -268,6 +268,24 @@ on_both! {
         }).await;
     }
 
+    async fn only_the_newest_passwords_of_every_user_stay_remembered(given: Given) {
+        let (acme, rival) = (given.world("acme").await, given.world("rival").await);
+        given.commit(async |tx| {
+            users::prune_history(tx, 0).await?;
+            for (second, hash) in [(1, "a"), (2, "b"), (3, "c")] {
+                users::remember_password(tx, acme.tenant, acme.user.id, hash, at(second)).await?;
+            }
+            users::remember_password(tx, rival.tenant, rival.user.id, "r", at(1)).await?;
+            assert_eq!(users::prune_history(tx, 3).await?, 0);
+            assert_eq!(users::prune_history(tx, 2).await?, 1);
+            let left = users::password_history(tx, acme.tenant, acme.user.id, 9).await?;
+            assert_eq!(left, ["c", "b"]);
+            let other = users::password_history(tx, rival.tenant, rival.user.id, 9).await?;
+            assert_eq!(other, ["r"]);
+            Ok(())
+        }).await;
+    }
+
     async fn expired_sessions_go_with_their_tokens(given: Given) {
         let acme = given.world("acme").await;
         given.commit(async |tx| {

@@ -155,6 +155,18 @@ on_both! {
         }).await;
     }
 
+    async fn import_tokens_are_forgotten_after_their_time(given: Given) {
+        let acme = given.world("acme").await;
+        given.commit(async |tx| {
+            assert!(enrolment::use_token(tx, acme.import_token, at(999)).await?);
+            assert_eq!(enrolment::prune_tokens(tx, at(1_000)).await?, 0);
+            assert!(enrolment::find_used_token(tx, acme.import_token).await?.is_some());
+            assert_eq!(enrolment::prune_tokens(tx, at(1_001)).await?, 1);
+            assert!(enrolment::find_used_token(tx, acme.import_token).await?.is_none());
+            Ok(())
+        }).await;
+    }
+
     async fn a_new_import_token_makes_the_earlier_one_useless(given: Given) {
         let acme = given.world("acme").await;
         let token = ImportToken {

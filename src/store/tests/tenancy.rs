@@ -48,6 +48,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("enrolment::find_used_token", "whoever holds the token is not logged in"),
     ("enrolment::insert_credential", "keys outlive their cluster and refer to nothing"),
     ("enrolment::of_clusters", "for start-up"),
+    ("enrolment::prune_tokens", "housekeeping of all tenants"),
     ("enrolment::revoked", "the bus refuses keys of all tenants"),
     ("enrolment::use_token", "whoever holds the token is not logged in"),
     ("idempotency::insert", "refers to nothing but its tenant"),
@@ -85,6 +86,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("tenants::update", "system administrators see all tenants"),
     ("users::find_everywhere", "the login at the common address, before the tenant is known"),
     ("users::insert", "refers to nothing but its tenant"),
+    ("users::prune_history", "housekeeping of all tenants"),
 ];
 
 /// An answer that gives nothing away.

@@ -45,6 +45,15 @@ async fn has(store: &Store, tenant: TenantId, name: &str) -> bool {
 }
 
 on_both! {
+    async fn a_statement_takes_no_longer_than_its_store_allows(given: Given) {
+        let hurried = given.store.clone().with_statement_limit(Duration::from_millis(2));
+        let outcome = async { hurried.read().await?.fetch_one::<i64>(SLOW, ()).await };
+        let refused = outcome.await.expect_err("it takes longer");
+        assert_eq!(refused.failure(), Failure::Unavailable);
+        let mut tx = given.store.read().await.unwrap();
+        assert_eq!(tx.fetch_one::<i64>(SLOW, ()).await.unwrap(), 200_000);
+    }
+
     async fn what_is_not_committed_is_not_there(given: Given) {
         let acme = given.world("acme").await;
         let mut tx = given.store.begin().await.unwrap();

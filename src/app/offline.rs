@@ -1,0 +1,201 @@
+//! What is done to the keystore while nothing runs: recovery, another recovery
+//! kit, another seal.
+//!
+//! Owns: the order of the steps, so that the keystore and its sealed copy in
+//! the database stay together and a wrong kit changes nothing.
+//! Must not know: where a kit or a passphrase was typed, or who reads the result.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    data_dir::{self, Occupied},
+    install,
+    start::open_store,
+};
+use crate::{
+    audit::{Event, Ledger},
+    clock::{Clock, Random, SystemClock, SystemRandom},
+    config::{Config, Database},
+    error::{Error, Kind, Result},
+    ids::TenantId,
+    keystore::{Keystore, RecoveryKit, SealMode, Status},
+    rbac::{Actor, Epochs},
+    secret::Secret,
+    store::{self, Store},
+    vault::{self, Vault},
+};
+
+/// An installation that nobody else uses meanwhile.
+#[derive(Debug)]
+pub struct Offline {
+    config: Config,
+    passphrase: Option<Secret<String>>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    _occupied: Occupied,
+}
+
+/// Where a recovery takes the sealed keystore from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The keystore's directory, or the database when that has a newer copy.
+    Newest,
+    /// This copy, e.g. of a backup.
+    Copy(Vec<u8>),
+}
+
+/// What the database knows of the keystore.
+struct Known {
+    installation: String,
+    copy: Vec<u8>,
+}
+
+impl Offline {
+    /// Takes the installation of `config`; `passphrase` is what somebody has
+    /// typed, when the keystore is sealed by one. `Unavailable` (`data-directory-in-use`)
+    /// while a server runs on it; `NotFound` when there is none.
+    pub fn new(config: Config, passphrase: Option<Secret<String>>) -> Result<Self> {
+        let directory = &config.storage.data_dir;
+        if !directory.is_dir() {
+            let message = format!("There is no data directory {}.", directory.display());
+            return Err(Error::new(Kind::NotFound, "no-installation", message)
+                .with_hint("Name it with --data-dir or with the settings file of the appliance."));
+        }
+        let occupied = Occupied::of_existing(directory)?;
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        Ok(Self { config, passphrase, clock, random, _occupied: occupied })
+    }
+
+    /// What may be shown of the keystore.
+    pub async fn status(&self) -> Result<Status> {
+        Ok(self.keystore().await?.status())
+    }
+
+    /// Opens the keystore with a recovery kit and seals it anew as the settings
+    /// say. With a wrong kit nothing is changed.
+    pub async fn recover(&self, source: Source, kit: &Secret<String>) -> Result<Status> {
+        let known = self.known().await?;
+        let directory = self.config.keystore.dir.clone();
+        let copy = match source {
+            Source::Copy(copy) => Some(copy),
+            Source::Newest => newest(&directory, known.as_ref())?,
+        };
+        let info = match &copy {
+            Some(copy) => Some(Keystore::inspect(copy)?),
+            None => Keystore::inspect_directory(&directory)?,
+        };
+        if let (Some(info), Some(known)) = (info, &known) {
+            vault::refuse_foreign(&info.installation.to_string(), &known.installation)?;
+        }
+        let seal = install::seal(&self.config, self.passphrase.as_ref())?;
+        let (kit, random) = (kit.clone(), Arc::clone(&self.random));
+        let keystore = install::blocking(move || {
+            Keystore::recover(&directory, copy.as_deref(), &kit, seal, &*random)
+        })
+        .await?;
+        self.conclude(keystore, known.is_some(), "platform.recoverKeystore").await
+    }
+
+    /// Makes another recovery kit; the one before opens only older copies.
+    pub async fn new_recovery_kit(&self) -> Result<RecoveryKit> {
+        let known = self.known().await?;
+        let keystore = self.keystore_beside(known.as_ref()).await?;
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        let (keystore, kit) = install::blocking(move || {
+            let kit = keystore.new_recovery_kit(&*clock, &*random)?;
+            Ok((keystore, kit))
+        })
+        .await?;
+        self.conclude(keystore, known.is_some(), "platform.newRecoveryKit").await?;
+        Ok(kit)
+    }
+
+    /// Seals the keystore in another way. The settings have to say the same
+    /// from now on.
+    pub async fn change_seal(&self, seal: SealMode) -> Result<Status> {
+        let known = self.known().await?;
+        let keystore = self.keystore_beside(known.as_ref()).await?;
+        let random = Arc::clone(&self.random);
+        let keystore = install::blocking(move || {
+            keystore.change_seal(seal, &*random)?;
+            Ok(keystore)
+        })
+        .await?;
+        self.conclude(keystore, known.is_some(), "platform.changeSeal").await
+    }
+
+    async fn keystore(&self) -> Result<Keystore> {
+        self.keystore_beside(self.known().await?.as_ref()).await
+    }
+
+    /// The keystore as the settings open it, if it belongs to the database.
+    async fn keystore_beside(&self, known: Option<&Known>) -> Result<Keystore> {
+        let directory = self.config.keystore.dir.clone();
+        let unlock = install::unlock(&self.config, self.passphrase.as_ref())?;
+        let keystore = install::blocking(move || Keystore::open(&directory, unlock)).await?;
+        if let Some(known) = known {
+            vault::refuse_foreign(&keystore.installation_id().to_string(), &known.installation)?;
+            install::refuse_older(&keystore, &known.copy)?;
+        }
+        Ok(keystore)
+    }
+
+    /// The installation of the database, if there is one already.
+    async fn known(&self) -> Result<Option<Known>> {
+        // Opening would make the file.
+        let data_dir = &self.config.storage.data_dir;
+        if self.config.storage.database == Database::Sqlite
+            && !data_dir::database(data_dir).exists()
+        {
+            return Ok(None);
+        }
+        let store = open_store(&self.config).await?;
+        let known = look(&store).await;
+        store.close().await;
+        known
+    }
+
+    /// Gives the database the new copy, and a record of what was done.
+    async fn conclude(
+        &self,
+        keystore: Keystore,
+        is_known: bool,
+        action: &'static str,
+    ) -> Result<Status> {
+        let status = keystore.status();
+        if !is_known {
+            return Ok(status);
+        }
+        let keystore = Arc::new(keystore);
+        let store = open_store(&self.config).await?;
+        store.migrate().await?;
+        let vault = Arc::new(Vault::new(Arc::clone(&keystore), Arc::clone(&self.random)));
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        let ledger = Ledger::new(store.clone(), vault, clock, random, Arc::new(Epochs::default()));
+        let mut change = ledger.begin(&Actor::system(TenantId::SYSTEM)).await?;
+        install::store_copy(change.tx(), &keystore).await?;
+        change.commit(Event::new(action).with("recoveryKit", status.kit_number.clone())).await?;
+        store.close().await;
+        Ok(status)
+    }
+}
+
+async fn look(store: &Store) -> Result<Option<Known>> {
+    let Some(installation) = install::known_installation(store).await? else {
+        return Ok(None);
+    };
+    let copy = store::installation::sealed_keystore(&mut store.read().await?).await?;
+    Ok(copy.map(|copy| Known { installation, copy }))
+}
+
+/// The copy of the database, unless the directory has one that is as new.
+fn newest(directory: &Path, known: Option<&Known>) -> Result<Option<Vec<u8>>> {
+    let Some(known) = known else { return Ok(None) };
+    let copy = Keystore::inspect(&known.copy)?;
+    // One that cannot be read is what the copy is for.
+    let own = Keystore::inspect_directory(directory).ok().flatten();
+    let is_as_new = own.is_some_and(|own| {
+        own.installation != copy.installation || own.generation >= copy.generation
+    });
+    Ok((!is_as_new).then(|| known.copy.clone()))
+}
