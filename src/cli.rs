@@ -2,7 +2,15 @@
 //!
 //! Owns: what the program's arguments mean, the exit codes, and what is
 //! written to the terminal. One file for each group of commands.
-//! Must not know: how anything is done; a command calls one function below.
+//! Must not know: how anything is done; a command calls one function below, or
+//! the HTTP API of an appliance that runs.
+//!
+//! ```text
+//! connection -> client -> session -> home      which appliance, as whom
+//! get describe create delete set wait ...      one file for each verb
+//! find order resource format                   names, documents, columns
+//! failure output                               how a command ends
+//! ```
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes:
 //! 0 ok, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 conflict, 6 wait
@@ -14,12 +22,36 @@ use clap::{Parser, Subcommand};
 
 mod agent;
 mod audit;
+mod client;
+mod completion;
 mod config;
+mod connection;
+mod create;
+mod delete;
 mod demo;
+mod describe;
+mod duration;
+mod explain;
+mod failure;
+mod find;
+mod format;
+mod get;
+mod home;
+mod keys;
+mod kubeconfig;
+mod login;
+mod order;
 mod output;
+mod private_file;
+mod resource;
 mod runtime;
 mod serve;
+mod session;
+mod set;
 mod simulate;
+mod terminal;
+mod trust;
+mod wait;
 
 /// Manage fleets of Kubernetes clusters from behind the firewall.
 #[derive(Debug, Parser)]
@@ -30,7 +62,37 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
 enum Command {
+    /// Begin a session at an appliance; the next commands use it.
+    Login(login::LoginArgs),
+    /// End the session.
+    Logout(login::LogoutArgs),
+    /// Say who and where you are.
+    Whoami(login::WhoamiArgs),
+    /// List objects, or show single ones in a line each.
+    Get(get::GetArgs),
+    /// Show objects in full, with what belongs to them.
+    Describe(get::DescribeArgs),
+    /// Create an object.
+    Create(create::CreateArgs),
+    /// Change fields of an object.
+    #[command(alias = "update")]
+    Set(set::SetArgs),
+    /// Delete objects.
+    Delete(delete::DeleteArgs),
+    /// Wait until a cluster has reached a state.
+    Wait(wait::WaitArgs),
+    /// Keep or fetch the kubeconfig of a cluster.
+    Kubeconfig(kubeconfig::KubeconfigArgs),
+    /// Say whether a user may do something, and why.
+    Why(explain::WhyArgs),
+    /// List everybody who may do something.
+    WhoCan(explain::Question),
+    /// Look at the installation's keys, exchange and recover them.
+    Keys(keys::KeysArgs),
+    /// Print a completion script for a shell.
+    Completion(completion::CompletionArgs),
     /// Run the management plane.
     Serve(serve::ServeArgs),
     /// Run the agent of a managed cluster.
@@ -54,6 +116,20 @@ pub fn run() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     runtime::raise_file_limit();
     match cli.command {
+        Command::Login(args) => client(login::login(args)),
+        Command::Logout(args) => client(login::logout(args)),
+        Command::Whoami(args) => client(login::whoami(args)),
+        Command::Get(args) => client(get::get(args)),
+        Command::Describe(args) => client(get::describe(args)),
+        Command::Create(args) => client(create::run(args)),
+        Command::Set(args) => client(set::run(args)),
+        Command::Delete(args) => client(delete::run(args)),
+        Command::Wait(args) => client(wait::run(args)),
+        Command::Kubeconfig(args) => client(kubeconfig::run(args)),
+        Command::Why(args) => client(explain::why(args)),
+        Command::WhoCan(args) => client(explain::who_can(args)),
+        Command::Keys(args) => client(keys::run(args)),
+        Command::Completion(args) => completion::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Agent(args) => agent::run(args),
         Command::Simulate(args) => simulate::run(args),
@@ -61,6 +137,34 @@ pub fn run() -> ExitCode {
         Command::Audit(args) => audit::run(args),
         Command::Config(args) => config::run(args),
         Command::Openapi => output::print(&crate::gateway::document()),
+    }
+}
+
+/// Runs a command that talks to an appliance, until it ends or Ctrl-C.
+fn client(command: impl Future<Output = failure::Result<()>>) -> ExitCode {
+    let interruptible = async {
+        tokio::select! {
+            // What is asked before the first request is interrupted by the
+            // signal itself: nobody listens for it yet.
+            biased;
+            outcome = command => outcome,
+            _ = tokio::signal::ctrl_c() => {
+                Err(failure::Failure::new(failure::Exit::Interrupted, "Interrupted."))
+            }
+        }
+    };
+    let outcome = match runtime::single_threaded() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(interruptible);
+            // A question that nobody answers must not keep the process.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     config::{Settings, refuse},
     output::{fail, say},
+    terminal,
 };
 use crate::{
     app::{App, Parts},
@@ -16,6 +17,7 @@ use crate::{
     error::{Error, Result},
     gateway::Server,
     observability::{self, Metrics},
+    secret::Secret,
 };
 
 /// Arguments of `palisade serve`.
@@ -46,14 +48,21 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     if let Err(error) = observability::init(config.log.format, &config.log.filter) {
         return fail(&Error::internal(error));
     }
+    let passphrase = match terminal::passphrase(&config, false) {
+        Ok(passphrase) => passphrase,
+        Err(failure) => return failure.report(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.map_err(Error::internal).and_then(|runtime| runtime.block_on(serve(config))) {
+    let served = runtime
+        .map_err(Error::internal)
+        .and_then(|runtime| runtime.block_on(serve(config, passphrase)));
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve(config: Config, passphrase: Option<Secret<String>>) -> Result<()> {
     let server = Server::bind(config.server.listen)?;
     let metrics = Metrics::install().map_err(Error::internal)?;
     let parts = Parts {
@@ -62,9 +71,10 @@ async fn serve(config: Config) -> Result<()> {
         random: Arc::new(SystemRandom),
         metrics: Some(metrics),
     };
-    let app = App::start(parts).await?;
-    greet(&app, server.address()).await?;
+    let app = App::start_with(parts, passphrase).await?;
+    // First, so that nobody who has seen the greeting ends it the hard way.
     stop_on_signal(&app)?;
+    greet(&app, server.address()).await?;
     let outcome = server.run(app.clone()).await;
     app.stop().await;
     outcome
@@ -97,11 +107,13 @@ fn write_private(file: &std::path::Path, text: &str) -> Result<()> {
 
 fn stop_on_signal(app: &App) -> Result<()> {
     let stopping = app.stopping().clone();
+    // Both are caught from here on, not only when the task runs for the first time.
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     app.tasks().spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            _ = interrupt.recv() => {}
             () = stopping.cancelled() => {}
         }
         tracing::info!("stopping: open requests may finish");

@@ -4,6 +4,8 @@
 mod app;
 mod audit;
 mod certificate;
+mod cli;
+mod cli_terminal;
 mod client;
 mod config;
 mod coverage;
@@ -11,6 +13,7 @@ mod crash;
 mod fleet;
 mod guards;
 mod http;
+mod keys;
 mod kube;
 mod matrix;
 mod openapi;

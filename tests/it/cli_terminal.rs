@@ -1,0 +1,153 @@
+//! The command line for a person: on a terminal, which `script` provides.
+
+use std::{os::unix::process::ExitStatusExt, process::Stdio};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{ChildStdin, ChildStdout, Command},
+};
+
+use crate::{
+    app::{PASSWORD, TestApp},
+    cli::Shell,
+};
+
+/// A program on a terminal, and a person who reads before typing.
+struct Person {
+    child: tokio::process::Child,
+    keyboard: ChildStdin,
+    screen: ChildStdout,
+    seen: String,
+}
+
+impl Person {
+    fn at(shell: &Shell, arguments: &[&str]) -> Self {
+        let quoted: Vec<_> = arguments.iter().map(|text| format!("'{text}'")).collect();
+        let line = format!("exec {} {}", env!("CARGO_BIN_EXE_palisade"), quoted.join(" "));
+        let mut command = Command::new("script");
+        command
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("SHELL", "/bin/sh")
+            .env("XDG_CONFIG_HOME", &shell.home)
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().expect("script is part of every Debian");
+        let keyboard = child.stdin.take().expect("piped");
+        let screen = child.stdout.take().expect("piped");
+        Self { child, keyboard, screen, seen: String::new() }
+    }
+
+    /// Reads until the screen shows `text`.
+    async fn sees(&mut self, text: &str) {
+        let mut bytes = [0; 1024];
+        while !self.seen.contains(text) {
+            let count = self.screen.read(&mut bytes).await.expect("readable");
+            assert_ne!(count, 0, "it ended without {text:?}: {}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    }
+
+    async fn types(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).await.expect("it reads");
+    }
+
+    /// The exit code and all that was on the screen.
+    async fn ends(mut self) -> (i32, String) {
+        let mut rest = Vec::new();
+        self.screen.read_to_end(&mut rest).await.expect("readable");
+        self.seen.push_str(&String::from_utf8_lossy(&rest));
+        let status = self.child.wait().await.expect("it ends");
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        (code, self.seen)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_asked_for_what_is_missing_and_the_password_is_not_shown() {
+    let t = TestApp::start().await;
+    let system = t.set_up().await;
+    t.tenant(&system, "acme").await;
+    let shell = Shell::new(&t, "ada");
+    let ca = shell.ca.display().to_string();
+    let mut person = Person::at(&shell, &["login", "--url", &t.url, "--ca-file", &ca]);
+    person.sees("E-mail: ").await;
+    person.types("admin@acme.example.com\n").await;
+    person.sees("Password: ").await;
+    person.types(&format!("{PASSWORD}\n")).await;
+    let (code, screen) = person.ends().await;
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains("Logged in at") && !screen.contains(PASSWORD), "{screen}");
+
+    shell.good(&["create", "project", "Web"]).await;
+    let mut person = Person::at(&shell, &["delete", "project", "Web"]);
+    person.sees("[y/N] ").await;
+    person.types("\n").await;
+    let (code, screen) = person.ends().await;
+    assert_eq!(code, 1, "{screen}");
+    assert!(screen.contains("Nothing was deleted"), "{screen}");
+    shell.good(&["get", "project", "Web"]).await;
+
+    let mut person = Person::at(&shell, &["delete", "project", "Web"]);
+    person.sees("[y/N] ").await;
+    person.types("\u{3}").await;
+    let (code, screen) = person.ends().await;
+    assert_eq!(code, 130, "{screen}");
+    shell.good(&["get", "project", "Web"]).await;
+
+    let mut person = Person::at(&shell, &["delete", "project", "Web"]);
+    person.sees("[y/N] ").await;
+    person.types("y\n").await;
+    let (code, screen) = person.ends().await;
+    assert_eq!(code, 0, "{screen}");
+    shell.bad(3, &["get", "project", "Web"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_keystore_wants_a_passphrase_asks_for_it() {
+    let t = TestApp::start().await;
+    let shell = Shell::new(&t, "operator");
+    let data = shell.home.join("var").display().to_string();
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        &data,
+        "--set",
+        "bus.mode=off",
+        "--set",
+        "keystore.seal=passphrase",
+    ];
+    let passphrase = "correct horse battery staple\n";
+    let error = shell.bad(1, &arguments).await;
+    assert!(error.contains("passphrase") && error.contains("terminal"), "{error}");
+
+    let mut person = Person::at(&shell, &arguments);
+    person.sees("A new passphrase").await;
+    person.types(passphrase).await;
+    person.sees("Once more: ").await;
+    person.types(passphrase).await;
+    person.sees("Set-up code: ").await;
+    person.types("\u{3}").await;
+    let (code, screen) = person.ends().await;
+    assert_eq!(code, 0, "{screen}");
+    assert!(!screen.contains("battery"), "{screen}");
+
+    let mut person = Person::at(&shell, &arguments);
+    person.sees("Passphrase of the keystore: ").await;
+    person.types("incorrect horse battery staple\n").await;
+    let (code, screen) = person.ends().await;
+    assert_eq!(code, 4, "{screen}");
+    assert!(screen.contains("the passphrase is wrong"), "{screen}");
+
+    let mut person = Person::at(&shell, &arguments);
+    person.sees("Passphrase of the keystore: ").await;
+    person.types(passphrase).await;
+    person.sees("Set-up code: ").await;
+    person.types("\u{3}").await;
+    assert_eq!(person.ends().await.0, 0);
+}
