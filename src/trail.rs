@@ -38,6 +38,9 @@ pub struct Record {
     pub row: AuditRow,
     /// The name of who acted, if it still has one.
     pub actor_name: Option<String>,
+    /// The name of the user that was acted on, if it still has one: the record
+    /// itself names no person, so that persons can be forgotten.
+    pub object_user: Option<String>,
     /// The name of the project.
     pub project_name: Option<String>,
 }
@@ -171,9 +174,15 @@ impl Namer {
             Some(id) => self.names.actor(&self.ledger, tx, &row.actor_kind, id).await?,
             None => None,
         };
+        let object_user = match &row.object_id {
+            Some(id) if row.object_kind == "user" => {
+                self.names.actor(&self.ledger, tx, "user", id).await?
+            }
+            _ => None,
+        };
         let project = row.project_id;
         let named = self.projects.iter().find(|(id, _)| Some(*id) == project);
         let project_name = named.map(|(_, name)| name.clone());
-        Ok(Record { row, actor_name, project_name })
+        Ok(Record { row, actor_name, object_user, project_name })
     }
 }

@@ -91,6 +91,7 @@ async fn greet(app: &App, address: SocketAddr) -> Result<()> {
         Some(code) => {
             write_private(&app.setup_code_file(), &code.expose_grouped())?;
             say(&format!("Set-up code: {}", code.expose_grouped()));
+            say(&format!("Open {} in a browser and type it.", app.config().server.origin()));
         }
         None => app.forget_setup_code(),
     }

@@ -117,7 +117,8 @@ impl Known<'_> {
 pub fn decide(known: &Known<'_>) -> Verdict {
     let Some(heard) = known.last_heard else { return Verdict::plain(Phase::Pending) };
     if known.is_silent() {
-        let message = format!("The agent was last heard at {heard}.");
+        let second = Timestamp::from_seconds(heard.as_seconds());
+        let message = format!("The agent was last heard at {second}.");
         let reasons = Arc::new([Reason::new("no-heartbeat", message)]);
         return Verdict { phase: Phase::Unreachable, reasons };
     }
@@ -142,7 +143,8 @@ fn problems(report: &Report) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let down: Vec<_> = report.node_list.iter().filter(|node| !node.ready).collect();
     for node in down.iter().take(MOST_NAMED) {
-        let why = if node.reason.is_empty() { "no reason given" } else { &node.reason };
+        let why = node.reason.trim_end_matches('.');
+        let why = if why.is_empty() { "no reason given" } else { why };
         let message = format!("Node {} is not ready: {why}.", node.name);
         reasons.push(Reason::new("node-not-ready", message));
     }

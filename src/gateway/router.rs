@@ -20,6 +20,7 @@ pub(super) fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::Frame::openapi())
         .merge(routes::health::routes())
         .merge(routes::context::routes())
+        .merge(routes::authority::routes())
         .merge(routes::setup::routes())
         .merge(routes::auth::routes())
         .merge(routes::tenants::routes())

@@ -5,6 +5,7 @@ pub(super) mod api_keys;
 pub(super) mod assignments;
 pub(super) mod audit;
 pub(super) mod auth;
+pub(super) mod authority;
 pub(super) mod clusters;
 pub(super) mod context;
 pub(super) mod events;

@@ -102,3 +102,29 @@ async fn reading_the_audit_trail_is_recorded_too() {
     let records = acme.get("/v1/audit?action=audit.list").await;
     assert!(!records.items().is_empty());
 }
+
+#[tokio::test]
+async fn a_user_that_was_acted_on_is_called_by_name_until_it_is_forgotten() {
+    let t = TestApp::start().await;
+    let system = t.set_up().await;
+    let acme = t.tenant(&system, "acme").await;
+    let body = json!({"email": "eve@acme.example.com", "name": "Eve Adler"});
+    let made = acme.post("/v1/users", body).await;
+    made.assert_status(201);
+    let user = made.json["user"]["uid"].as_str().expect("a uid").to_owned();
+    let name = async || {
+        let records = acme.get(&format!("/v1/audit?action=user.create&object={user}")).await;
+        records.items()[0]["object"]["name"].clone()
+    };
+    assert_eq!(name().await, "Eve Adler");
+    acme.delete(&format!("/v1/users/{user}")).await.assert_status(204);
+    assert_eq!(name().await, json!(null));
+}
+
+#[tokio::test]
+async fn anybody_may_have_the_certificate_of_the_authority() {
+    let t = TestApp::start().await;
+    let reply = t.anonymous().get("/ca.pem").await;
+    reply.assert_status(200);
+    assert!(reply.body.starts_with("-----BEGIN CERTIFICATE-----"), "{}", reply.body);
+}

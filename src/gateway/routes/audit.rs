@@ -83,15 +83,16 @@ struct ActorView {
 struct ObjectView {
     kind: String,
     uid: Option<String>,
-    /// As it was called then.
+    /// As it was called then; of a user, the name of today.
     name: Option<String>,
 }
 
 impl From<Record> for RecordView {
     fn from(record: Record) -> Self {
-        let Record { row, actor_name, project_name } = record;
+        let Record { row, actor_name, object_user, project_name } = record;
         let detail: serde_json::Value = serde_json::from_str(&row.detail).unwrap_or_default();
         let name = detail.get("name").and_then(|name| name.as_str()).map(str::to_owned);
+        let name = name.or(object_user);
         Self {
             uid: row.id,
             at: row.at,

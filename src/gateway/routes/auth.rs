@@ -66,6 +66,9 @@ struct Me {
     /// When one has to sign in again, however often the token is refreshed;
     /// absent for an API key.
     session_ends_at: Option<Timestamp>,
+    /// How long a session lasts without any request; pages end it then, too,
+    /// when nobody sits in front of them.
+    idle_minutes: u64,
     permissions: MePermissions,
 }
 
@@ -108,7 +111,7 @@ impl From<&NewSession> for Tokens {
 
 /// What came of a login.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "outcome", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "outcome", rename_all = "camelCase")]
 #[expect(clippy::large_enum_variant, reason = "it is serialised at once")]
 enum LoginView {
     /// Signed in.
@@ -120,7 +123,11 @@ enum LoginView {
     /// The password is right in several tenants; log in again with one of them.
     ChooseTenant { tenants: Vec<TenantRef> },
     /// The password must be changed first, with this token.
-    PasswordExpired { change_token: String },
+    PasswordExpired {
+        // The OpenAPI document does not follow `rename_all_fields`.
+        #[serde(rename = "changeToken")]
+        change_token: String,
+    },
 }
 
 /// Credentials of a user.
@@ -233,6 +240,7 @@ async fn describe(app: &App, caller: &Caller) -> Answer<Me> {
         tenant: tenant.into(),
         expires_at: caller.expires_at,
         session_ends_at: caller.session_ends_at,
+        idle_minutes: app.config().session.idle_minutes.duration().as_secs() / 60,
         permissions: MePermissions {
             tenant: names(caller.grants.everywhere()),
             projects: caller

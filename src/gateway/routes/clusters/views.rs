@@ -22,7 +22,7 @@ pub(in crate::gateway) struct ClusterView {
     /// `pending`, `healthy`, `degraded` or `unreachable`.
     phase: &'static str,
     /// Why; empty when nothing is wrong.
-    reasons: Vec<ReasonView>,
+    reasons: Vec<ClusterReason>,
     kubernetes_version: Option<String>,
     agent_version: Option<String>,
     last_heartbeat_at: Option<Timestamp>,
@@ -43,7 +43,7 @@ struct ClusterProject {
 
 /// One thing that is wrong.
 #[derive(Debug, Serialize, ToSchema)]
-struct ReasonView {
+struct ClusterReason {
     /// `no-heartbeat`, `node-not-ready`, `workload-unhealthy` or `api-failing`.
     code: String,
     message: String,
@@ -136,7 +136,7 @@ impl From<Shown> for ClusterView {
             project: ClusterProject { uid: cluster.project, name: project_name },
             phase: cluster.verdict.phase.as_str(),
             reasons: reasons
-                .map(|reason| ReasonView { code: reason.code, message: reason.message })
+                .map(|reason| ClusterReason { code: reason.code, message: reason.message })
                 .collect(),
             kubernetes_version: report.map(|report| report.kubernetes_version.clone()),
             agent_version: cluster.agent_version,
