@@ -3,13 +3,13 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 import { compress } from './build/compress.ts';
+import { help, markdown } from './build/help.ts';
 import { iconSprite } from './build/icons.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const api = process.env.PALISADE_API ?? 'http://127.0.0.1:8787';
 
 export default defineConfig({
-  plugins: [svelte(), iconSprite(), compress()],
+  plugins: [svelte({ extensions: ['.svelte', '.md'], preprocess: [markdown] }), iconSprite(), help(), compress()],
   resolve: { alias: { $lib: here('./src/lib'), $components: here('./src/components') } },
   build: {
     target: 'es2023',
@@ -29,5 +29,4 @@ export default defineConfig({
       },
     },
   },
-  server: { proxy: { '/v1': api, '/mock': api, '/readyz': api } },
 });

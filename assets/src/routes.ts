@@ -19,6 +19,9 @@ export const routes: Route[] = [
   { pattern: '/system', load: () => import('./pages/auth/Login.svelte') },
   { pattern: '/invite', load: () => import('./pages/auth/Invite.svelte') },
 
+  { pattern: '/help', scope: 'any', load: () => import('./pages/help/Help.svelte') },
+  { pattern: '/help/:topic', scope: 'any', load: () => import('./pages/help/Help.svelte') },
+
   { pattern: '/overview', scope: 'tenant', load: () => import('./pages/Overview.svelte') },
   {
     pattern: '/clusters',

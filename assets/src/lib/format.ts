@@ -56,10 +56,12 @@ export function duration(seconds: number): string {
 
 export const countdown = (seconds: number): string => `${Math.floor(seconds / 60)}:${two(seconds % 60)}`;
 export const zone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone;
+/** With a capital letter; nothing at all is a dash. */
+export const sentence = (text: string): string => (text ? text.charAt(0).toUpperCase() + text.slice(1) : '–');
 /** "apiKey" and "api-key" read "API key". */
 export function words(name: string): string {
   const text = name
     .replace(/([a-z])([A-Z])/g, (_, before: string, after: string) => `${before} ${after.toLowerCase()}`)
     .replace(/[-_]/g, ' ');
-  return (text.charAt(0).toUpperCase() + text.slice(1)).replace(/^Api\b/, 'API');
+  return sentence(text).replace(/^Api\b/, 'API');
 }

@@ -19,6 +19,7 @@ export const icons = {
   download: 'download',
   failed: 'circle-x',
   healthy: 'circle-check',
+  help: 'circle-question-mark',
   info: 'info',
   keys: 'lock-keyhole',
   live: 'radio',

@@ -1,24 +1,12 @@
 // Owns the check of a new password against the policy, for live feedback only.
-import type { PasswordPolicy, ShownPolicy } from './api/types.ts';
-
-/** What a fresh installation asks for; used only where no policy can be read yet. */
-export const DEFAULT_POLICY: PasswordPolicy = {
-  minLength: 15,
-  requireUpper: false,
-  requireLower: false,
-  requireDigit: false,
-  requireSymbol: false,
-  expiresAfterDays: 0,
-  history: 0,
-  blockList: [],
-};
+import type { PasswordRules } from './api/types.ts';
 
 export interface Rule {
   text: string;
   met: boolean;
 }
 
-export function passwordRules(password: string, repeated: string, policy: ShownPolicy, email: string): Rule[] {
+export function passwordRules(password: string, repeated: string, policy: PasswordRules, email: string): Rule[] {
   const length = [...password].length;
   const lower = password.toLowerCase();
   const account = email.split('@')[0]?.toLowerCase() ?? '';

@@ -63,7 +63,8 @@ document.addEventListener('click', (event) => {
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   const link = (event.target as Element | null)?.closest?.('a');
   if (!link || link.target || link.hasAttribute('download') || link.origin !== window.location.origin) return;
-  if (link.pathname.startsWith('/v1/') || link.hash) return;
+  // Answers of the API and files are no pages, and a place on a page is the browser's business.
+  if (link.pathname.startsWith('/v1/') || link.pathname.includes('.') || link.hash) return;
   event.preventDefault();
   if (link.href !== window.location.href) navigate(link.pathname + link.search);
 });

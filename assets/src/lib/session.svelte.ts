@@ -5,8 +5,8 @@ import type { Context, LoginResult, Me } from './api/types.ts';
 const FLAG = 'palisade.session';
 const ACTIVITY = 'palisade.activity';
 const WARN_SECONDS = 120;
-/** Somebody who did something in the last eight minutes is at work: the session is prolonged unasked. */
-const AT_WORK_MS = 8 * 60_000;
+/** So long before its end a token is traded for the next one. */
+const REFRESH_SECONDS = 60;
 
 class Session {
   context = $state<Context | null>(null);
@@ -17,11 +17,14 @@ class Session {
   lost = $state(false);
   /** Seconds to the end of the session, while the warning shows; otherwise null. */
   endsIn = $state<number | null>(null);
+  /** Whether that end is one that nobody can put off. */
+  endsAnyway = $state(false);
   readonly isSystem = $derived(this.me?.tenant.kind === 'system');
 
   #refreshing: Promise<boolean> | null = null;
   #waiting: ((back: boolean) => void)[] = [];
   #active = 0;
+  #nextTry = 0;
 
   async start(): Promise<void> {
     this.startProblem = null;
@@ -113,11 +116,7 @@ class Session {
   }
 
   watch(): void {
-    const active = () => {
-      if (Date.now() - this.#active < 5_000) return;
-      this.#active = Date.now();
-      write(ACTIVITY, String(this.#active));
-    };
+    const active = () => this.#touch();
     window.addEventListener('pointerdown', active, { passive: true });
     window.addEventListener('keydown', active, { passive: true });
     window.addEventListener('storage', (event) => {
@@ -130,14 +129,34 @@ class Session {
     active();
   }
 
+  /** Puts the end for want of activity off; the other one stays. */
+  async stay(): Promise<boolean> {
+    this.#active = 0;
+    this.#touch();
+    return this.refresh();
+  }
+
+  #touch(): void {
+    if (serverNow() - this.#active < 5_000) return;
+    this.#active = serverNow();
+    write(ACTIVITY, String(this.#active));
+  }
+
   #tick(): void {
     if (!this.me || this.lost) return;
-    const left = Math.ceil((Date.parse(this.me.expiresAt) - serverNow()) / 1_000);
+    const { expiresAt, sessionEndsAt, idleMinutes } = this.me;
+    const now = serverNow();
+    const idleEnd = idleMinutes ? this.#active + idleMinutes * 60_000 : Infinity;
+    const lastEnd = sessionEndsAt ? Date.parse(sessionEndsAt) : Infinity;
+    const left = Math.ceil((Math.min(idleEnd, lastEnd) - now) / 1_000);
     if (left <= 0) return void this.#expire();
-    if (left <= WARN_SECONDS + 60 && Date.now() - this.#active < AT_WORK_MS) {
+    this.endsAnyway = lastEnd <= idleEnd;
+    this.endsIn = left <= WARN_SECONDS ? left : null;
+    const token = expiresAt ? (Date.parse(expiresAt) - now) / 1_000 : Infinity;
+    if (token <= REFRESH_SECONDS && now >= this.#nextTry) {
+      this.#nextTry = now + 10_000;
       void this.refresh().catch(() => undefined);
     }
-    this.endsIn = left <= WARN_SECONDS ? left : null;
   }
 
   async #expire(): Promise<void> {

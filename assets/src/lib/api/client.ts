@@ -11,7 +11,10 @@ export class Problem extends Error {
   readonly fields: FieldError[];
   readonly retryAfter: number | null;
 
-  constructor(document: Partial<ProblemDocument>, retryAfter: number | null = null) {
+  constructor(
+    document: Partial<Omit<ProblemDocument, 'requestId'>> & { requestId?: string | null },
+    retryAfter: number | null = null,
+  ) {
     super(document.title ?? 'The request failed');
     this.status = document.status ?? 0;
     this.code = document.code ?? 'unknown';
