@@ -1,5 +1,5 @@
 // Owns the order of the browser tests: each suite goes on where the one before stopped, as a new installation is used.
-// PALISADE_URL and PALISADE_SETUP_CODE name a fresh appliance; without them the mock is started.
+// They start the palisade of PALISADE_BIN, or the one that was built last, in a directory of its own.
 import { after, before, describe } from "node:test";
 import { startWorld, stopWorld } from "./support/world.mjs";
 
@@ -14,6 +14,7 @@ describe("Palisade in a browser", async () => {
   await import("./suites/access.mjs");
   await import("./suites/audit.mjs");
   await import("./suites/appliance.mjs");
+  await import("./suites/help.mjs");
   await import("./suites/keyboard.mjs");
   await import("./suites/pages.mjs");
   await import("./suites/sessions.mjs");

@@ -1,7 +1,7 @@
 // Owns users, teams, roles, assignments and API keys, as an administrator of a tenant uses them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { as, fillLogin, here, visit, world } from "../support/world.mjs";
+import { as, fillLogin, visit, world } from "../support/world.mjs";
 
 let invitation = "";
 
@@ -15,9 +15,9 @@ test("a user is invited by a link that is shown once, and joins", async () => {
     await page.getByText("Enter an e-mail address").waitFor();
     await page.getByLabel("E-mail").fill(world.viewer.email);
     await page.getByRole("button", { name: "Get the link" }).click();
-    invitation = here(
-      await page.getByRole("region", { name: "link" }).textContent(),
-    );
+    invitation = (
+      await page.getByRole("region", { name: "link" }).textContent()
+    ).trim();
     await page.getByRole("button", { name: "Done" }).click();
     await page.locator(".badge", { hasText: "Invited" }).waitFor();
   });
@@ -95,7 +95,10 @@ test("the page of a user says why the user may, and why not", () =>
       .selectOption({ label: "Project Payments Europe" });
     await page.getByRole("button", { name: "Explain" }).click();
     await page.locator(".badge", { hasText: /^Allowed/ }).waitFor();
-    await page.getByText("through team Operations").waitFor();
+    await page
+      .getByRole("listitem")
+      .getByText("through team Operations")
+      .waitFor();
     await page.getByLabel("Permission").selectOption("cluster.delete");
     await page.getByRole("button", { name: "Explain" }).click();
     await page.locator(".badge", { hasText: "Not allowed" }).waitFor();
@@ -104,7 +107,9 @@ test("the page of a user says why the user may, and why not", () =>
 test("somebody who may only read sees only what works", () =>
   as(world.viewer, async (page) => {
     await page.goto("/clusters");
-    await page.getByRole("heading", { name: "Clusters" }).waitFor();
+    await page
+      .getByRole("heading", { name: "Clusters", exact: true })
+      .waitFor();
     assert.equal(
       await page.getByRole("button", { name: "Import cluster" }).count(),
       0,

@@ -30,7 +30,7 @@ test("the authority can be downloaded", () =>
     await page.goto("/certificate");
     const [download] = await Promise.all([
       page.waitForEvent("download"),
-      page.getByRole("button", { name: "Download" }).click(),
+      page.getByRole("link", { name: "Download" }).click(),
     ]);
     assert.equal(download.suggestedFilename(), "palisade-ca.pem");
   }));

@@ -13,7 +13,7 @@ test("Ctrl-K finds a cluster and Enter opens it", () =>
     );
     await page.keyboard.press("Control+k");
     const box = page.getByRole("combobox", {
-      name: "Page, cluster, project or user",
+      name: "Page, cluster, project, user or help",
     });
     await box.fill(items[0].name);
     await page

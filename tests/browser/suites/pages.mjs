@@ -26,6 +26,9 @@ const TENANT = [
   "/api-keys",
   "/audit",
   "/settings",
+  "/help",
+  "/help/roles",
+  "/help/metrics",
   "/no-such-page",
 ];
 const SYSTEM = [
@@ -47,20 +50,20 @@ async function sweep(page, scope, paths) {
     const what = `${scope} ${path}`;
     await page.goto(path);
     await settled(page);
-    for (const colorScheme of ["light", "dark"]) {
-      await page.emulateMedia({ colorScheme });
-      await assertAccessible(page, `${what} in ${colorScheme}`);
-    }
-    await page.setViewportSize({ width: 320, height: 700 });
-    await assertNoOverflow(page, what);
-    await assertAccessible(page, `${what} at 320 px`);
-    await page.emulateMedia({ colorScheme: "light" });
     const name = what
       .replace(/[0-9a-f]{12}$/, "one")
       .replace(/[^a-z0-9]+/gi, "-");
+    await assertAccessible(page, `${what} in light`);
+    await screenshot(page, `page-${name}-light`);
+    await page.emulateMedia({ colorScheme: "dark" });
+    await assertAccessible(page, `${what} in dark`, ["color-contrast"]);
+    await screenshot(page, `page-${name}-dark`);
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.setViewportSize({ width: 320, height: 700 });
+    await assertNoOverflow(page, what);
+    await assertAccessible(page, `${what} at 320 px`);
     await screenshot(page, `narrow-${name}`);
     await page.setViewportSize({ width: 1280, height: 800 });
-    await screenshot(page, `page-${name}`);
   }
 }
 

@@ -1,16 +1,13 @@
-// Owns what the suites share: where the appliance is, who was made in it, and logging in as them.
-import { startMock } from "../mock/server.mjs";
+// Owns what the suites share: the appliance, who was made in it, and logging in as them.
+import { Appliance } from "./appliance.mjs";
 import { newPage, startBrowser, unexpected } from "./browser.mjs";
 
 const PASSWORD = "seven calm herons at dusk";
-const { PALISADE_URL, PALISADE_SETUP_CODE } = process.env;
 
 export const world = {
-  real: PALISADE_URL !== undefined,
-  url: PALISADE_URL?.replace(/\/$/, "") ?? "",
-  setupCode: PALISADE_SETUP_CODE ?? "",
+  appliance: new Appliance(),
+  url: "",
   browser: null,
-  mock: null,
   root: {
     name: "Robin Okafor",
     email: "robin@palisade.example",
@@ -33,16 +30,14 @@ export const world = {
 };
 
 export async function startWorld() {
+  await world.appliance.prepare();
+  await world.appliance.start();
+  world.url = world.appliance.url;
   world.browser = await startBrowser();
-  if (world.real) return;
-  world.mock = await startMock();
-  world.url = world.mock.url;
-  world.setupCode = world.mock.setupCode;
 }
 
 export async function stopWorld() {
-  await world.browser?.close();
-  world.mock?.close();
+  await Promise.all([world.browser?.close(), world.appliance.remove()]);
 }
 
 /** A page of nobody. */
@@ -69,13 +64,20 @@ export async function as(who, work, options = {}) {
     ...(fresh ? {} : { storageState: who.storage }),
   });
   try {
-    if (fresh) await logIn(page, who);
+    // Who cannot log in once is not worth the patience of every test that follows.
+    if (who.refused) throw who.refused;
+    if (fresh)
+      await logIn(page, who).catch((error) => {
+        who.refused = who.storage ? undefined : error;
+        throw error;
+      });
     if (!options.fresh) who.storage ??= await context.storageState();
     await work(page, context);
     const wrong = unexpected(complaints);
     if (wrong.length > 0)
       throw new Error(`The console complains:\n${wrong.join("\n")}`);
   } finally {
+    await page.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
   }
 }
@@ -100,9 +102,3 @@ export const call = (page, method, path, body, headers = {}) =>
     },
     [method, path, body, headers],
   );
-
-/** An invitation names the appliance as users reach it; the tests reach it by another address. */
-export const here = (link) => {
-  const { pathname, hash } = new URL(link.trim());
-  return world.url + pathname + hash;
-};
