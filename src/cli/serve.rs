@@ -86,7 +86,11 @@ async fn greet(app: &App, address: SocketAddr) -> Result<()> {
     say(&format!("Certificate SHA-256: {}", app.certificate().fingerprint));
     // For command line clients and agents on this machine; it is no secret.
     let ca = app.config().storage.data_dir.join("ca.pem");
-    std::fs::write(ca, app.served_certificate().anchor_pem()).map_err(Error::internal)?;
+    // Whoever finds the file must find all of it.
+    let whole = ca.with_extension("new");
+    std::fs::write(&whole, app.served_certificate().anchor_pem())
+        .and_then(|()| std::fs::rename(&whole, &ca))
+        .map_err(Error::internal)?;
     match app.setup().new_code().await? {
         Some(code) => {
             write_private(&app.setup_code_file(), &code.expose_grouped())?;

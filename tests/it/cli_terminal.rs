@@ -1,6 +1,6 @@
 //! The command line for a person: on a terminal, which `script` provides.
 
-use std::{os::unix::process::ExitStatusExt, process::Stdio};
+use std::{os::unix::process::ExitStatusExt, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    app::{PASSWORD, TestApp},
+    app::{PASSWORD, TestApp, eventually},
     cli::Shell,
 };
 
@@ -51,6 +51,21 @@ impl Person {
         }
     }
 
+    /// Waits until the terminal does not show what is typed.
+    async fn hides(&self) {
+        let script = self.child.id().expect("it runs");
+        eventually(Duration::from_secs(10), || async {
+            let children = format!("/proc/{script}/task/{script}/children");
+            let program = std::fs::read_to_string(children).ok()?;
+            let terminal = std::fs::read_link(format!("/proc/{}/fd/0", program.trim())).ok()?;
+            let modes =
+                Command::new("stty").arg("-F").arg(terminal).arg("-a").output().await.ok()?;
+            let modes = String::from_utf8_lossy(&modes.stdout).into_owned();
+            modes.split_whitespace().any(|mode| mode == "-echo").then_some(())
+        })
+        .await;
+    }
+
     async fn types(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).await.expect("it reads");
     }
@@ -77,6 +92,7 @@ async fn a_person_is_asked_for_what_is_missing_and_the_password_is_not_shown() {
     person.sees("E-mail: ").await;
     person.types("admin@acme.example.com\n").await;
     person.sees("Password: ").await;
+    person.hides().await;
     person.types(&format!("{PASSWORD}\n")).await;
     let (code, screen) = person.ends().await;
     assert_eq!(code, 0, "{screen}");
@@ -128,8 +144,10 @@ async fn a_server_whose_keystore_wants_a_passphrase_asks_for_it() {
 
     let mut person = Person::at(&shell, &arguments);
     person.sees("A new passphrase").await;
+    person.hides().await;
     person.types(passphrase).await;
     person.sees("Once more: ").await;
+    person.hides().await;
     person.types(passphrase).await;
     person.sees("Set-up code: ").await;
     person.types("\u{3}").await;
@@ -139,6 +157,7 @@ async fn a_server_whose_keystore_wants_a_passphrase_asks_for_it() {
 
     let mut person = Person::at(&shell, &arguments);
     person.sees("Passphrase of the keystore: ").await;
+    person.hides().await;
     person.types("incorrect horse battery staple\n").await;
     let (code, screen) = person.ends().await;
     assert_eq!(code, 4, "{screen}");
@@ -146,6 +165,7 @@ async fn a_server_whose_keystore_wants_a_passphrase_asks_for_it() {
 
     let mut person = Person::at(&shell, &arguments);
     person.sees("Passphrase of the keystore: ").await;
+    person.hides().await;
     person.types(passphrase).await;
     person.sees("Set-up code: ").await;
     person.types("\u{3}").await;

@@ -235,6 +235,13 @@ fn the_search_finds_a_secret_wherever_one_is_planted() {
         .spawn()
         .expect("a process");
     let mut places = files(folder.path());
+    // The kernel shows a new program's variables a moment after it has begun.
+    let id = child.id();
+    let shown = || process(id).into_iter().all(|(_, bytes)| !bytes.is_empty());
+    while !shown() {
+        assert!(child.try_wait().expect("a state").is_none(), "it has ended");
+        std::thread::yield_now();
+    }
     places.extend(process(child.id()));
     child.kill().expect("killable");
     child.wait().expect("gone");
