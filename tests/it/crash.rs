@@ -22,7 +22,7 @@ use crate::{
     app::eventually,
     client::Client,
     postgres,
-    process::{Installation, children, program, say},
+    process::{Installation, children, is_alive, program, say},
 };
 
 /// How soon the server has to be ready again.
@@ -129,12 +129,6 @@ impl Load {
     }
 }
 
-/// Whether a process runs: one that has ended and that nobody has waited for does not.
-fn runs(process: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-}
-
 /// Kills the server `kills` times under load and checks everything.
 async fn kill_again_and_again(installation: Installation, kills: u32, limit: Duration) {
     let mut server = installation.start().await;
@@ -161,7 +155,7 @@ async fn kill_again_and_again(installation: Installation, kills: u32, limit: Dur
             say(&format!("slow start: {:?}\n{}", server.ready_after, installation.last_start()));
         }
         for broker in brokers {
-            eventually(Duration::from_secs(5), || async { (!runs(broker)).then_some(()) }).await;
+            eventually(Duration::from_secs(5), || async { (!is_alive(broker)).then_some(()) }).await;
         }
         everything_acknowledged_is_there(&client, &load, &mut checked).await;
     }

@@ -216,6 +216,13 @@ impl Drop for Running {
     }
 }
 
+/// Whether the process still runs. One that has ended may wait for its
+/// parent, here the init of the machine, to take note.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
+}
+
 /// The processes that `parent` has started and that still run.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     let found = std::fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| {
