@@ -155,7 +155,8 @@ async fn kill_again_and_again(installation: Installation, kills: u32, limit: Dur
             say(&format!("slow start: {:?}\n{}", server.ready_after, installation.last_start()));
         }
         for broker in brokers {
-            eventually(Duration::from_secs(5), || async { (!is_alive(broker)).then_some(()) }).await;
+            eventually(Duration::from_secs(5), || async { (!is_alive(broker)).then_some(()) })
+                .await;
         }
         everything_acknowledged_is_there(&client, &load, &mut checked).await;
     }
