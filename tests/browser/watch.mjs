@@ -2,14 +2,16 @@
 //   PALISADE_URL=… WATCH_EMAIL=… WATCH_PASSWORD=… node watch.mjs NAME PHASE…
 // Says "watching", and a line with the phase and its reasons as soon as the page shows the next of the phases.
 // The page is loaded once: what it shows later comes from live updates.
-import { as, startWorld, stopWorld } from "./support/world.mjs";
+import { startBrowser } from "./support/browser.mjs";
+import { as, world } from "./support/world.mjs";
 
-const { WATCH_EMAIL, WATCH_PASSWORD } = process.env;
+const { PALISADE_URL, WATCH_EMAIL, WATCH_PASSWORD } = process.env;
 const [name, ...phases] = process.argv.slice(2);
 const who = { email: WATCH_EMAIL, password: WATCH_PASSWORD, path: "/login" };
 const PATIENCE = 120_000;
 
-await startWorld();
+world.url = PALISADE_URL;
+world.browser = await startBrowser();
 try {
   await as(who, async (page) => {
     await page.goto("/clusters");
@@ -34,5 +36,5 @@ try {
       throw new Error("The page was loaded again.");
   });
 } finally {
-  await stopWorld();
+  await world.browser.close();
 }
