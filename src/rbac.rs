@@ -12,11 +12,13 @@ mod decide;
 mod epochs;
 mod permission;
 mod permit;
+mod reach;
 mod role;
 
 pub use actor::{Actor, Idempotency, Principal, RequestMeta};
-pub use decide::{Grant, Grants, Reach, Source, Why};
+pub use decide::{Grant, Grants, Source, Why};
 pub use epochs::Epochs;
 pub use permission::{Level, Permission, PermissionSet, Right, UnknownPermission, rights};
 pub use permit::{Permit, system_permit};
+pub use reach::{Projects, Reach};
 pub use role::{BUILT_IN, BuiltIn, RoleScope, refuse_unsuitable};

@@ -3,12 +3,13 @@
 //! [`Grants`] is built once from the assignments of a user and its teams and
 //! then answers in nanoseconds: one word for the tenant, one for each project.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     actor::Actor,
     permission::{Permission, PermissionSet, Right},
     permit::Permit,
+    reach::{Projects, Reach},
 };
 use crate::{
     error::{Error, Result},
@@ -41,28 +42,10 @@ pub struct Grant {
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
     everywhere: PermissionSet,
-    projects: BTreeMap<ProjectId, PermissionSet>,
+    /// What holds in some project or other.
+    somewhere: PermissionSet,
+    projects: Arc<BTreeMap<ProjectId, PermissionSet>>,
     all: Vec<Grant>,
-}
-
-/// Where a permission holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// In the whole tenant.
-    Tenant,
-    /// Only in these projects.
-    Projects(BTreeSet<ProjectId>),
-}
-
-impl Reach {
-    /// Whether `project` is within reach. Objects outside any project need the whole tenant.
-    pub fn covers(&self, project: Option<ProjectId>) -> bool {
-        match (self, project) {
-            (Self::Tenant, _) => true,
-            (Self::Projects(projects), Some(project)) => projects.contains(&project),
-            (Self::Projects(_), None) => false,
-        }
-    }
 }
 
 /// Whether somebody may do something, and through which roles.
@@ -77,16 +60,19 @@ pub struct Why {
 impl Grants {
     /// The union of `grants`.
     pub fn new(grants: Vec<Grant>) -> Self {
-        let mut union = Self::default();
+        let (mut everywhere, mut somewhere) = <(PermissionSet, PermissionSet)>::default();
+        let mut projects = BTreeMap::<ProjectId, PermissionSet>::new();
         for grant in &grants {
             let place = match grant.project {
-                None => &mut union.everywhere,
-                Some(project) => union.projects.entry(project).or_default(),
+                None => &mut everywhere,
+                Some(project) => {
+                    somewhere = somewhere.union(grant.permissions);
+                    projects.entry(project).or_default()
+                }
             };
             *place = place.union(grant.permissions);
         }
-        union.all = grants;
-        union
+        Self { everywhere, somewhere, projects: Arc::new(projects), all: grants }
     }
 
     /// What holds in the whole tenant.
@@ -112,13 +98,10 @@ impl Grants {
         if self.everywhere.contains(permission) {
             return Some(Reach::Tenant);
         }
-        let projects: BTreeSet<_> = self
-            .projects
-            .iter()
-            .filter(|(_, set)| set.contains(permission))
-            .map(|(project, _)| *project)
-            .collect();
-        (!projects.is_empty()).then_some(Reach::Projects(projects))
+        self.somewhere.contains(permission).then(|| {
+            let wanted = PermissionSet::from_iter([permission]);
+            Reach::Projects(Projects::new(Arc::clone(&self.projects), wanted))
+        })
     }
 
     /// Everything that is allowed anywhere: what a new role or assignment of

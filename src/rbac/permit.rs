@@ -6,11 +6,7 @@
 
 use std::marker::PhantomData;
 
-use super::{
-    actor::Actor,
-    decide::{Reach, refusal},
-    permission::Right,
-};
+use super::{actor::Actor, decide::refusal, permission::Right, reach::Reach};
 use crate::{
     error::{Error, Result},
     ids::{ProjectId, TenantId},
