@@ -1,7 +1,7 @@
 //! Audit records and their chain. What makes a chain is decided in `crate::audit`.
 
 use super::{
-    ListQuery, Page, Result, Tx,
+    Cursor, ListQuery, Page, Result, Tx,
     page::{Key, Select, Sort},
     row::from_row,
 };
@@ -146,11 +146,24 @@ pub async fn list(
     filter: &AuditFilter,
     list: &ListQuery,
 ) -> Result<Page<AuditRow>, Error> {
-    matching(tenant, reach, filter)
-        .page(tx, list, &[Sort::number("at", "at")], "id", |row: &AuditRow, _| {
-            (Key::Int(row.at.as_micros()), row.id.to_string())
-        })
-        .await
+    matching(tenant, reach, filter).page(tx, list, SORTS, "id", key).await
+}
+
+const SORTS: &[Sort] = &[Sort::number("at", "at")];
+
+fn key(row: &AuditRow, _sort: &str) -> (Key, String) {
+    (Key::Int(row.at.as_micros()), row.id.to_string())
+}
+
+/// The next records of a trail and where to go on: a page that counts nothing.
+pub async fn chunk(
+    tx: &mut Tx,
+    tenant: TenantId,
+    reach: &Reach,
+    filter: &AuditFilter,
+    list: &ListQuery,
+) -> Result<(Vec<AuditRow>, Option<Cursor>), Error> {
+    matching(tenant, reach, filter).slice(tx, list, SORTS, "id", key).await
 }
 
 /// One record.

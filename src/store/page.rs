@@ -225,13 +225,28 @@ impl Select {
     /// One page, sorted by one of `sorts` (the first is the default) and then
     /// by `id_column`. `key` reads a row's sort key and identifier.
     pub(super) async fn page<T: FromRow>(
-        mut self,
+        self,
         tx: &mut Tx,
         list: &ListQuery,
         sorts: &[Sort],
         id_column: &'static str,
         key: impl Fn(&T, &str) -> (Key, String),
     ) -> Result<Page<T>, Error> {
+        let total = self.count(tx).await?;
+        let (items, next) = self.slice(tx, list, sorts, id_column, key).await?;
+        Ok(Page { items, next, total })
+    }
+
+    /// The rows of a page and where the next one begins, without counting what
+    /// else there is: whoever reads page after page would count it each time.
+    pub(super) async fn slice<T: FromRow>(
+        mut self,
+        tx: &mut Tx,
+        list: &ListQuery,
+        sorts: &[Sort],
+        id_column: &'static str,
+        key: impl Fn(&T, &str) -> (Key, String),
+    ) -> Result<(Vec<T>, Option<Cursor>), Error> {
         let sort = sorts
             .iter()
             .find(|sort| {
@@ -241,7 +256,6 @@ impl Select {
                 let names: Vec<_> = sorts.iter().map(|sort| sort.name).collect();
                 Error::invalid("sort", format!("must be one of {}", names.join(", ")))
             })?;
-        let total = self.count(tx).await?;
         let (direction, beyond) = if list.descending { ("DESC", "<") } else { ("ASC", ">") };
         if let Some(cursor) = &list.cursor {
             if sort.number != matches!(cursor.key, Key::Int(_)) {
@@ -275,6 +289,6 @@ impl Select {
             let (key, id) = key(item, sort.name);
             Cursor { key, id }
         });
-        Ok(Page { items, next, total })
+        Ok((items, next))
     }
 }

@@ -53,14 +53,14 @@ impl CsvExport {
         }
         let list = ListQuery { limit: CHUNK, cursor: self.cursor.take(), ..ListQuery::default() };
         let mut tx = self.ledger.store().read().await?;
-        let page =
-            store::audit::list(&mut tx, self.tenant, &self.reach, &self.filter, &list).await?;
-        for row in page.items {
+        let (rows, next) =
+            store::audit::chunk(&mut tx, self.tenant, &self.reach, &self.filter, &list).await?;
+        for row in rows {
             let record = self.namer.name(&mut tx, row).await?;
             writer.write_record(csv::cells(&record)).map_err(Error::internal)?;
         }
-        self.done = page.next.is_none();
-        self.cursor = page.next;
+        self.done = next.is_none();
+        self.cursor = next;
         writer.into_inner().map(Some).map_err(|error| Error::internal(error.to_string()))
     }
 }
