@@ -153,12 +153,11 @@ impl fmt::Debug for Hasher {
 }
 
 impl Hasher {
-    /// Hashes with as many threads as there are processor cores. They are not
-    /// the threads that serve requests, so a flood of logins slows down other
-    /// logins and little else.
+    /// Hashes with one thread less than there are processor cores, but one at
+    /// least: a flood of logins slows down other logins and little else.
     pub fn new(peppers: Peppers, random: Arc<dyn Random>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self::with_threads(peppers, random, cores)
+        Self::with_threads(peppers, random, cores.saturating_sub(1).max(1))
     }
 
     fn with_threads(peppers: Peppers, random: Arc<dyn Random>, threads: usize) -> Self {
