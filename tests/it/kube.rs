@@ -37,6 +37,7 @@ use self::{
 };
 use crate::{
     app::{TestApp, eventually},
+    cli::Shell,
     client::{Client, Reply},
     peers::free_port,
 };
@@ -66,12 +67,16 @@ async fn a_real_cluster_is_imported_watched_lost_found_and_removed() {
 
     let agent = s.first_agent().await;
     assert_eq!(screen.shows("Healthy", SEEN_WITHIN).await, "");
+    let shell = Shell::new(&s.t, "ada");
+    shell.log_in(EMAIL, "tenant").await;
+    s.command_line_says(&shell, "healthy").await;
     let ports = agent.connected_ports();
     assert!(ports.contains(&s.port), "the agent holds no connection to {}: {ports:?}", s.port);
 
     s.node_fails_and_recovers(async |phase| {
         let reasons = screen.shows(phase, SEEN_WITHIN).await;
         assert_eq!(reasons.contains("edge-2"), phase == "Degraded", "{reasons}");
+        s.command_line_says(&shell, &phase.to_lowercase()).await;
     })
     .await;
     let agent = s.agent_dies_and_comes_back(agent).await;
@@ -265,6 +270,18 @@ impl Scene {
         })
         .await;
         agent
+    }
+
+    async fn command_line_says(&self, shell: &Shell, phase: &str) {
+        let text = shell.good(&["get", "clusters", "-o", "json"]).await;
+        let list: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(list["total"], 1, "{text}");
+        let cluster = &list["items"][0];
+        assert_eq!(cluster["uid"], self.cluster);
+        assert_eq!((&cluster["name"], &cluster["phase"]), (&json!(NAME), &json!(phase)));
+        let table = shell.good(&["get", "clusters"]).await.to_lowercase();
+        let row = table.lines().find(|line| line.contains(NAME)).expect("a row");
+        assert!(row.contains(phase) && row.contains("v1.20.2"), "{table}");
     }
 
     /// `shows` is called with each phase that was seen in the API.
