@@ -76,6 +76,8 @@ pub(crate) fn run(names: Vec<Bench>, quick: bool) -> Result<ExitCode> {
         match measure(name, size) {
             Ok(rows) => {
                 eprintln!(" {:.0?}, load average {}", begun.elapsed(), load_average()?);
+                // Shown at once too: whoever interrupts keeps what there is.
+                eprintln!("{}", Table(rows.clone()));
                 table.0.extend(rows);
             }
             Err(error) => {
