@@ -130,6 +130,12 @@ impl<T> Nothing for Vec<T> {
     }
 }
 
+impl<T, N> Nothing for (Vec<T>, Option<N>) {
+    fn is_nothing(&self) -> bool {
+        self.0.is_empty() && self.1.is_none()
+    }
+}
+
 impl<T> Nothing for Page<T> {
     fn is_nothing(&self) -> bool {
         self.items.is_empty() && self.total == 0
@@ -325,6 +331,7 @@ async fn nothing_in_records(given: &Given, stranger: TenantId, theirs: &World) -
     find_nothing! { given;
         audit::chain_from(stranger, 0, 10);
         audit::checkpoints_from(stranger, 0, 10);
+        audit::chunk(stranger, &reach, &filter, &ListQuery::default());
         audit::find(stranger, &reach, theirs.record);
         audit::last_checkpoint(stranger);
         audit::quarantined(stranger, 10);
