@@ -106,19 +106,22 @@ impl Installation {
         }
         command.stdin(Stdio::null()).stderr(log.try_clone().expect("a handle")).stdout(log);
         let began = Instant::now();
-        let mut child = command.spawn().expect("the program starts");
+        let child = command.spawn().expect("the program starts");
+        // From here on it ends with the test, also when the test fails.
+        let mut running = Running { child, ready_after: Duration::ZERO };
         let ca = self.data().join("ca.pem");
         while !ca.exists() && began.elapsed() < PATIENCE {
-            self.refuse_ended(&mut child);
+            self.refuse_ended(&mut running.child);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let client = self.anonymous();
         while !is_ready(&client).await {
-            self.refuse_ended(&mut child);
+            self.refuse_ended(&mut running.child);
             assert!(began.elapsed() < PATIENCE, "not ready: {}", self.last_words());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Running { child, ready_after: began.elapsed() }
+        running.ready_after = began.elapsed();
+        running
     }
 
     #[track_caller]
