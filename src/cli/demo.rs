@@ -6,7 +6,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     client::{Api, Credential, unexpected},
@@ -19,7 +19,12 @@ use super::{
 };
 
 /// For a demonstration on the own machine only.
-const PASSWORD: &str = "demonstration-only-4711";
+const PASSWORD: &str = "seven-herons-at-dusk-4711";
+/// Who looks at the clusters.
+const ADMIN: &str = "admin@demo.example.com";
+/// How often the server is looked for, and how long to wait between.
+const TRIES: u32 = 600;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Arguments of `palisade demo`.
 #[derive(Debug, Args)]
@@ -39,7 +44,7 @@ pub(super) fn run(args: DemoArgs) -> ExitCode {
         .and_then(|runtime| runtime.block_on(prepare(&args)));
     let outcome = prepared.and_then(|key| {
         say(&format!(
-            "demo: sign in at {} as admin@demo.example.com, or at {}/system as root@demo.example.com; \
+            "demo: sign in at {} as {ADMIN}, or at {}/system as root@demo.example.com; \
              the password of both is {PASSWORD}",
             args.url, args.url
         ));
@@ -51,40 +56,66 @@ pub(super) fn run(args: DemoArgs) -> ExitCode {
     }
 }
 
-/// Sets the appliance up and answers an API key of the tenant.
+/// Sets the appliance up, unless an earlier demonstration has done so, and
+/// answers an API key of the tenant.
 async fn prepare(args: &DemoArgs) -> Result<String> {
-    let code = wait_for(&args.data_dir.join("setup-code")).await?;
     let ca = wait_for(&args.data_dir.join("ca.pem")).await?;
     let api = Api::new(&args.url, Trust::Ca(ca), Credential::None)?;
+    let context = when_reached(&api).await?;
+    if context["setup"] == "required" {
+        set_up(args, &api).await?;
+    }
+    let body = json!({"email": ADMIN, "password": PASSWORD, "bearer": true});
+    let session = api.post_once("/v1/auth/login", &body).await.map_err(|failure| {
+        failure.with_hint("The demonstration wants a data directory of its own: name an empty one.")
+    })?;
+    let api = api.with(Tokens::of(&session)?.bearer());
+    // Agents of an earlier demonstration took their keys with them.
+    let left = api.get("/v1/clusters?limit=100").await?;
+    for cluster in left["items"].as_array().into_iter().flatten() {
+        let uid = cluster["uid"].as_str().unwrap_or_default();
+        api.delete(&format!("/v1/clusters/{uid}")).await?;
+    }
+    let key = api.post("/v1/api-keys", Some(&json!({"name": "simulation"}))).await?;
+    let secret = key["secret"].as_str().map(str::to_owned);
+    secret.ok_or_else(|| unexpected("there is no key in it"))
+}
+
+async fn set_up(args: &DemoArgs, api: &Api) -> Result<()> {
+    let code = wait_for(&args.data_dir.join("setup-code")).await?;
     let body = json!({
         "code": code.trim(),
         "admin": {"email": "root@demo.example.com", "name": "Root", "password": PASSWORD},
         "bearer": true,
     });
     let done = api.post_once("/v1/setup", &body).await?;
-    let api = api.with(Tokens::of(&done)?.bearer());
-    let body = json!({
-        "name": "Demo", "slug": "demo",
-        "admin": {"email": "admin@demo.example.com", "name": "Ada Demo", "password": PASSWORD},
-    });
-    api.post("/v1/tenants", Some(&body)).await?;
-    let body = json!({"email": "admin@demo.example.com", "password": PASSWORD, "bearer": true});
-    let session = api.post_once("/v1/auth/login", &body).await?;
-    let api = api.with(Tokens::of(&session)?.bearer());
-    let key = api.post("/v1/api-keys", Some(&json!({"name": "simulation"}))).await?;
-    let secret = key["secret"].as_str().map(str::to_owned);
-    secret.ok_or_else(|| unexpected("there is no key in it"))
+    let api = api.anonymous().with(Tokens::of(&done)?.bearer());
+    let admin = json!({"email": ADMIN, "name": "Ada Lindgren", "password": PASSWORD});
+    let body = json!({"name": "Demo", "slug": "demo", "admin": admin});
+    api.post("/v1/tenants", Some(&body)).await.map(drop)
 }
 
-/// The server writes these files when it is ready for them to be used.
+/// What the server says of itself as soon as it answers.
+async fn when_reached(api: &Api) -> Result<Value> {
+    let mut tries = 0;
+    loop {
+        match api.get("/v1/context").await {
+            Err(failure) if failure.exit() == Exit::Unreachable && tries < TRIES => tries += 1,
+            answer => return answer,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The server writes these files when they can be used.
 async fn wait_for(file: &PathBuf) -> Result<String> {
-    for _ in 0..600 {
+    for _ in 0..TRIES {
         if let Ok(text) = std::fs::read_to_string(file)
             && !text.is_empty()
         {
             return Ok(text);
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(PAUSE).await;
     }
     let message = format!("{} does not appear: is palisade serve running there?", file.display());
     Err(Failure::new(Exit::Unreachable, message))

@@ -1,6 +1,6 @@
 //! Clusters over the real bus: import, reports, silence, removal.
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 use palisade::{
     agent::Transport,
@@ -8,9 +8,15 @@ use palisade::{
     simulate::{self, Shape, SimulateSettings},
 };
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    sync::oneshot,
+};
 
-use crate::app::{TestApp, eventually};
+use crate::{
+    app::{TestApp, eventually},
+    process::Installation,
+};
 
 /// Two ports that are free now.
 fn free_ports() -> (String, String) {
@@ -155,4 +161,32 @@ fn digest(bytes: &[u8]) -> String {
     use sha2::Digest;
     let digest = sha2::Sha256::digest(bytes);
     format!("sha256:{}", data_encoding::HEXLOWER.encode(&digest))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demonstration_fills_a_fresh_appliance_and_can_be_repeated() {
+    let installation = Installation::with_bus(&[]);
+    let running = installation.start().await;
+    for _ in 0..2 {
+        let mut demo = tokio::process::Command::new(env!("CARGO_BIN_EXE_palisade"));
+        demo.args(["demo", "--url", &installation.url(), "--data-dir"]).arg(installation.data());
+        demo.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut demo = demo.spawn().expect("the program starts");
+        let mut lines = BufReader::new(demo.stderr.take().expect("piped")).lines();
+        let said = lines.next_line().await.expect("readable").expect("a line");
+        let (_, password) = said.rsplit_once(" is ").unwrap_or_else(|| panic!("{said}"));
+        let body = json!({"email": "admin@demo.example.com", "password": password, "bearer": true});
+        let session = installation.anonymous().post("/v1/auth/login", body).await;
+        session.assert_status(200);
+        let admin = installation.anonymous().with_token(session.text("/tokens/accessToken"));
+        eventually(Duration::from_secs(40), || async {
+            let overview = admin.get("/v1/overview").await;
+            let (healthy, degraded) =
+                (overview.number("/clusters/healthy"), overview.number("/clusters/degraded"));
+            (healthy + degraded == 12).then_some(())
+        })
+        .await;
+        demo.kill().await.expect("killable");
+    }
+    running.stop().await;
 }
