@@ -23,6 +23,7 @@ test("every link of the help leads somewhere", () =>
   as(world.admin, async (page) => {
     await page.goto("/help");
     const nav = page.getByRole("navigation", { name: "Help" });
+    await nav.getByRole("link").first().waitFor();
     const topics = await nav
       .getByRole("link")
       .evaluateAll((links) => links.map((link) => link.pathname));
