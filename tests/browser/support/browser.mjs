@@ -41,7 +41,8 @@ export async function newPage(
     origin: url,
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  // Generous, so that a busy machine fails no test.
+  page.setDefaultTimeout(30_000);
   const complaints = [];
   page.on(
     "console",
