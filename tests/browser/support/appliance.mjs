@@ -128,13 +128,19 @@ export class Appliance {
     const child = spawn(this.#binary, [verb, ...options], {
       stdio: ["ignore", "pipe", "pipe"],
       cwd: this.directory,
+      // The program takes variables like ours for its settings.
+      env: Object.fromEntries(
+        Object.entries(process.env).filter(
+          ([name]) => !name.startsWith("PALISADE_"),
+        ),
+      ),
     });
     let said = "";
     let ending = false;
     const listen = (data) => (said = (said + data).slice(-20_000));
     child.stdout.on("data", listen);
     child.stderr.on("data", listen);
-    const process = { over: false, said: () => said, end: null };
+    const running = { over: false, said: () => said, end: null };
     const ended = new Promise((resolve) => {
       child.once("error", (error) => resolve(listen(error.message)));
       child.once("close", (code, signal) =>
@@ -142,18 +148,18 @@ export class Appliance {
       );
     }).then(() => {
       if (!ending) console.log(`# ${said.trim().replaceAll("\n", "\n# ")}`);
-      process.over = true;
-      this.#children.delete(process);
+      running.over = true;
+      this.#children.delete(running);
     });
-    process.end = async () => {
+    running.end = async () => {
       ending = true;
       child.kill("SIGTERM");
       const patience = setTimeout(() => child.kill("SIGKILL"), 20_000);
       await ended;
       clearTimeout(patience);
     };
-    this.#children.add(process);
-    return process;
+    this.#children.add(running);
+    return running;
   }
 
   /** The status of an answer, or nothing. The certificate is new and nobody knows it yet. */
