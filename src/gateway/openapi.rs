@@ -34,25 +34,7 @@ pub(super) struct Frame;
 /// The document as JSON, pretty-printed.
 pub fn document() -> String {
     let (_, api) = router::described().split_for_parts();
-    with_extensions_in_order(&finish(api).to_pretty_json().unwrap_or_default())
-}
-
-/// The extensions of an operation come out of a hash map, in another order each
-/// time. The document must be the same each time.
-fn with_extensions_in_order(document: &str) -> String {
-    let is_extension = |line: &str| line.trim_start().starts_with("\"x-");
-    let mut lines: Vec<&str> = document.lines().collect();
-    let mut ordered = Vec::with_capacity(lines.len());
-    for group in lines.chunk_by_mut(|a, b| is_extension(a) && is_extension(b)) {
-        let goes_on = group.last().is_some_and(|line| line.ends_with(','));
-        group.sort_unstable();
-        let last = group.len() - 1;
-        ordered.extend(group.iter().enumerate().map(|(position, line)| {
-            let comma = if position < last || goes_on { "," } else { "" };
-            format!("{}{comma}", line.trim_end_matches(','))
-        }));
-    }
-    ordered.join("\n")
+    finish(api).to_pretty_json().unwrap_or_default()
 }
 
 /// Adds what all operations have in common.
