@@ -38,7 +38,7 @@
 //! 3. [`app`] (holds the services), [`ui`]
 //! 4. [`clusters`], [`packs`], [`tenants`], [`trail`], [`appliance`], [`identity`], [`certificates`]
 //! 5. [`audit`], [`vault`]
-//! 6. [`rbac`], [`store`], [`bus`], [`keystore`], [`observability`]
+//! 6. [`rbac`], [`store`], [`bus`], [`keystore`], [`observability`], [`node`]
 //! 7. [`ids`], [`clock`], [`secret`], [`error`], [`config`]
 //!
 //! # Invariants
@@ -70,6 +70,7 @@ pub mod secret;
 
 pub mod bus;
 pub mod keystore;
+pub mod node;
 pub mod observability;
 pub mod rbac;
 pub mod store;

@@ -1,0 +1,15 @@
+//! The machine that Palisade runs on as an appliance: what its operator has
+//! answered, and what follows from it for the operating system.
+//!
+//! Owns: the OVF properties and their checks, first boot, the files that are
+//! rendered for systemd's services, the node daemon and its protocol, updates
+//! of the image and their health check.
+//! Must not know: tenants, users, HTTP routes or SQL. The management plane asks
+//! the node daemon over a local socket; the daemon asks the management plane
+//! over its public port, like anybody else.
+//!
+//! The root file system is read-only and verified. What changes is in three
+//! places only, named in [`paths`]: answers and host keys of the node, the data
+//! of the management plane, and what is rendered anew at every boot.
+
+pub mod paths;
