@@ -141,7 +141,7 @@ export class Machine {
     const before = fs.statSync(this.at('probe.log')).size;
     await this.type(`(${command}) 2>&1; echo "${mark}$?"\n`, 'probe.sock');
     return until(`the answer to ${command}`, seconds, () => {
-      const said = fs.readFileSync(this.at('probe.log'), 'utf8').slice(before).replaceAll('\r', '');
+      const said = fs.readFileSync(this.at('probe.log')).subarray(before).toString().replaceAll('\r', '');
       const end = said.match(new RegExp(`(^|\\n)${mark}(\\d+)\\n`));
       if (!end) return false;
       return { text: said.slice(0, end.index), code: Number(end[2]) };
