@@ -12,4 +12,9 @@
 //! places only, named in [`paths`]: answers and host keys of the node, the data
 //! of the management plane, and what is rendered anew at every boot.
 
+pub mod client;
+pub mod daemon;
+pub mod machine;
+pub mod outbox;
 pub mod paths;
+pub mod protocol;
