@@ -179,7 +179,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_gets_its_arguments_as_they_are_and_an_empty_environment() {
-        let (place, programs) = with_program("#!/bin/sh\necho \"$1|$2|$HOME|$PATH\"; cat\n");
+        let (place, programs) =
+            with_program("#!/bin/sh\necho \"$1|$2|$HOME|$PATH\"; /usr/bin/cat\n");
         let run = programs.run("thing").args(["a b", "$(id); `id`"]).input("typed\n");
         let output = run.output().await.expect("it runs");
         let bin = place.path().join("usr/bin").display().to_string();

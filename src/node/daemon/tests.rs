@@ -29,7 +29,7 @@ struct Running {
 }
 
 /// What `systemctl` and `journalctl` are here: they note how they were called.
-const SCRIPT: &str = "#!/bin/sh\necho \"$(basename \"$0\") $*\" >>\"$(dirname \"$0\")/../../called\"\n\
+const SCRIPT: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>\"${0%/*}/../../called\"\n\
     case \"$*\" in *show*) printf 'Id=palisade.service\\nActiveState=active\\n';;\n\
     *lines*) echo \"a line of $*\";; esac\n";
 
@@ -100,8 +100,8 @@ impl Running {
     }
 }
 
-fn kit(text: &str) -> Option<Credentials> {
-    Some(Credentials::RecoveryKit(Secret::new(text.to_owned())))
+fn kit(text: &str) -> Credentials {
+    Credentials::RecoveryKit(Secret::new(text.to_owned()))
 }
 
 /// Stands in for our own program, which knows the recovery kit.
@@ -109,7 +109,7 @@ fn let_kit_be(running: &Running, right: &str) {
     let path = running.paths().at("/usr/bin/palisade");
     let script = format!(
         "#!/bin/sh\n[ \"$1 $2\" = 'keys check' ] || exit 1\n\
-         [ \"$(cat)\" = '{right}' ] && exit 0\necho 'error: This is another kit.' >&2\nexit 4\n"
+         read -r typed; [ \"$typed\" = '{right}' ] && exit 0\necho 'error: This is another kit.' >&2\nexit 4\n"
     );
     fs::write(&path, script).expect("written");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
@@ -131,10 +131,11 @@ async fn the_screen_reads_without_any_proof_and_changes_only_with_one_once_set_u
     let_kit_be(&running, "the right kit");
     let refused = running.refused(Power::ShutDown, None).await;
     assert_eq!((refused.kind(), &*refused.code), (Kind::Unauthenticated, "credentials-needed"));
-    let refused = running.refused(Power::ShutDown, kit("another")).await;
+    let refused = running.refused(Power::ShutDown, Some(kit("another"))).await;
     assert_eq!(refused.message, "This is another kit.");
     assert!(!running.called().contains("poweroff"), "{}", running.called());
-    let proved = running.client().ask_as(Power::ShutDown, kit("the right kit"), None, |_| ()).await;
+    let proved =
+        running.client().ask_as(Power::ShutDown, Some(kit("the right kit")), None, |_| ()).await;
     proved.expect("the right kit");
     assert!(running.called().contains("systemctl --no-block poweroff\n"), "{}", running.called());
     running.client().ask(StatusRequest {}).await.expect("reading needs no proof");
@@ -165,10 +166,10 @@ async fn after_wrong_proofs_even_the_right_one_has_to_wait() {
     running.set_up();
     let_kit_be(&running, "the right kit");
     for _ in 0..3 {
-        let refused = running.refused(Power::Reboot, kit("a guess")).await;
+        let refused = running.refused(Power::Reboot, Some(kit("a guess"))).await;
         assert_eq!(refused.code, "wrong-recovery-kit");
     }
-    let refused = running.refused(Power::Reboot, kit("the right kit")).await;
+    let refused = running.refused(Power::Reboot, Some(kit("the right kit"))).await;
     assert_eq!(refused.kind(), Kind::RateLimited);
     assert!(!running.called().contains("reboot"), "{}", running.called());
     running.end().await;
@@ -236,6 +237,7 @@ async fn raw(running: &Running, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(running.paths().socket()).await.expect("connected");
     // The daemon may answer and close before it has read everything.
     let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
