@@ -12,9 +12,12 @@
 //! places only, named in [`paths`]: answers and host keys of the node, the data
 //! of the management plane, and what is rendered anew at every boot.
 
+pub mod answers;
 pub mod client;
 pub mod daemon;
 pub mod machine;
 pub mod outbox;
+pub mod ovf_environment;
 pub mod paths;
+pub mod properties;
 pub mod protocol;
