@@ -40,6 +40,7 @@ mod home;
 mod keys;
 mod kubeconfig;
 mod login;
+mod node;
 mod order;
 mod output;
 mod private_file;
@@ -101,6 +102,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Fill a fresh appliance with a tenant and a dozen simulated clusters.
     Demo(demo::DemoArgs),
+    /// Look at and look after the machine of an appliance.
+    Node(node::NodeArgs),
     /// Prove that an exported audit trail is whole.
     Audit(audit::AuditArgs),
     /// Look at the settings.
@@ -134,6 +137,7 @@ pub fn run() -> ExitCode {
         Command::Agent(args) => agent::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Node(args) => client(node::run(args)),
         Command::Audit(args) => audit::run(args),
         Command::Config(args) => config::run(args),
         Command::Openapi => output::print(&crate::gateway::document()),

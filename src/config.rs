@@ -39,6 +39,7 @@ pub use layers::{Effective, OTHER_VARIABLES};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use names::{HostName, Listen, LogFilter, Network, NotAHostName, PostgresUrl};
+pub(crate) use nearest::nearest;
 pub use secret_file::{SecretFile, SecretFileError};
 pub use server::Server;
 pub use session::Session;

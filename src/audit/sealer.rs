@@ -6,8 +6,7 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,6 +15,7 @@ use super::chain::{self, Head};
 use crate::{
     clock::Clock,
     error::{Error, Result},
+    files,
     ids::TenantId,
     store::{Store, audit},
     vault::Vault,
@@ -109,16 +109,7 @@ fn remember(file: &Path, reached: HashMap<TenantId, i64>) -> Result<()> {
     let mut lines: Vec<_> =
         known.iter().map(|(tenant, position)| format!("{tenant} {position}\n")).collect();
     lines.sort_unstable();
-    replace(file, &lines.concat()).map_err(Error::internal)
-}
-
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let staged = file.with_extension("new");
-    let mut new = File::create(&staged)?;
-    new.write_all(text.as_bytes())?;
-    new.sync_all()?;
-    std::fs::rename(&staged, file)?;
-    file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    files::replace(file, lines.concat().as_bytes(), files::PUBLIC).map_err(Error::internal)
 }
 
 /// The positions that were reached, as the file beside the database says.

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -19,7 +19,7 @@ use super::{
     failure::{Exit, Failure, Result},
     trust::Trust,
 };
-use crate::{clock::Timestamp, secret::Secret};
+use crate::{clock::Timestamp, files, secret::Secret};
 
 const FILE: &str = "session.json";
 const LOCK: &str = "session.lock";
@@ -67,7 +67,7 @@ impl Login {
     pub(super) fn new(url: String, trust: &Trust, credential: Kept) -> Self {
         let (ca_pem, fingerprint) = match trust {
             Trust::System => (None, None),
-            Trust::Ca(pem) => (Some(pem.clone()), None),
+            Trust::Ca(pem) | Trust::Own(pem) => (Some(pem.clone()), None),
             Trust::Pin(pin) => (None, Some(pin.to_string())),
         };
         Self { url, ca_pem, fingerprint, credential }
@@ -135,23 +135,12 @@ impl Home {
     /// Replaces the login as one step, so that a crash leaves the old or the new one.
     pub(super) fn save(&self, login: &Login) -> Result<()> {
         self.make()?;
-        let (path, temporary) = (self.file(), self.0.join(format!("{FILE}.tmp")));
+        self.make()?;
         let text = serde_json::to_vec_pretty(login)
             .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         let text = Secret::new(text);
-        let written = || {
-            match fs::remove_file(&temporary) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(text.expose())?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&self.0)?.sync_all()
-        };
-        written().map_err(|error| unusable("written", &path, &error))
+        files::replace(&self.file(), text.expose(), files::PRIVATE)
+            .map_err(|error| unusable("written", &self.file(), &error))
     }
 
     /// Forgets the login. Says whether there was one.

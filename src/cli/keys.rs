@@ -32,6 +32,8 @@ enum KeysCommand {
     },
     /// Open a lost or locked keystore with its recovery kit (appliance stopped).
     Recover(offline::RecoverArgs),
+    /// Say whether this is the recovery kit of the installation; changes nothing.
+    Check(offline::CheckArgs),
     /// Make another recovery kit and print it (appliance stopped).
     Kit(offline::KitArgs),
     /// Seal the keystore by another key or passphrase (appliance stopped).
@@ -69,6 +71,7 @@ pub(super) async fn run(args: KeysArgs) -> Result<()> {
         }
         KeysCommand::Rotate { which } => rotate(which).await,
         KeysCommand::Recover(args) => offline::recover(args).await,
+        KeysCommand::Check(args) => offline::check(args),
         KeysCommand::Kit(args) => offline::kit(args).await,
         KeysCommand::Seal(args) => offline::seal(args).await,
     }

@@ -6,12 +6,18 @@
 /// `: did you mean …?` for the candidate nearest to `written`, or nothing when
 /// none is near enough to be what was meant.
 pub(super) fn suggestion(written: &str, candidates: impl Iterator<Item = String>) -> String {
+    nearest(written, candidates)
+        .map_or(String::new(), |candidate| format!(": did you mean {candidate}?"))
+}
+
+/// The candidate nearest to `written`, if it is near enough to be what was meant.
+pub(crate) fn nearest(written: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let near = (written.chars().count() / 3).clamp(1, 4);
     candidates
         .map(|candidate| (distance(written, &candidate), candidate))
         .filter(|(distance, _)| *distance <= near)
         .min()
-        .map_or(String::new(), |(_, candidate)| format!(": did you mean {candidate}?"))
+        .map(|(_, candidate)| candidate)
 }
 
 /// How many characters must be inserted, removed or replaced to get from one to the other.

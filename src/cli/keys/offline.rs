@@ -21,7 +21,7 @@ use crate::{
     },
     config::Config,
     error::chain,
-    keystore::{SealKind, SealMode, Status},
+    keystore::{Keystore, SealKind, SealMode, Status, Unlock},
     secret::Secret,
 };
 
@@ -36,13 +36,17 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Takes the appliance; `renew`: its keystore gets another passphrase.
-    fn take(self, renew: bool) -> Result<Offline> {
+    fn config(self) -> Result<Config> {
         let flags =
             self.data_dir.map(|path| ("storage.data_dir".to_owned(), path.display().to_string()));
-        let config: Config = self.settings.load(flags.into_iter().collect()).map_err(|error| {
+        self.settings.load(flags.into_iter().collect()).map_err(|error| {
             Failure::usage(chain(&error), "See which settings count: `palisade config check`.")
-        })?;
+        })
+    }
+
+    /// Takes the appliance; `renew`: its keystore gets another passphrase.
+    fn take(self, renew: bool) -> Result<Offline> {
+        let config = self.config()?;
         let passphrase = terminal::passphrase(&config, renew)?;
         Ok(Offline::new(config, passphrase)?)
     }
@@ -59,6 +63,17 @@ pub(super) struct RecoverArgs {
     /// it the newer one of the keystore's directory and the database is taken.
     #[arg(long, value_name = "FILE")]
     copy: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `palisade keys check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// A file with the recovery kit or its code alone; without it the code is
+    /// asked for, or read from standard input.
+    #[arg(long, value_name = "FILE")]
+    kit_file: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
 }
@@ -120,6 +135,22 @@ pub(super) async fn recover(args: RecoverArgs) -> Result<()> {
         status.kit_number
     ));
     say("Start the appliance: palisade serve");
+    Ok(())
+}
+
+/// Needs nobody's permission and no stopped appliance: whoever has the kit and
+/// can read the keystore could do everything anyway.
+pub(super) fn check(args: CheckArgs) -> Result<()> {
+    let kit = match &args.kit_file {
+        Some(file) => Secret::new(read(file)?),
+        None => typed()?,
+    };
+    let directory = args.place.config()?.keystore.dir;
+    let status = Keystore::open(&directory, Unlock::RecoveryKit(kit))?.status();
+    say(&format!(
+        "This is recovery kit {} of installation {}.",
+        status.kit_number, status.installation
+    ));
     Ok(())
 }
 

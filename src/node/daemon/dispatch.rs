@@ -1,0 +1,25 @@
+//! Which request is answered by which function: one line each.
+
+use serde_json::Value;
+
+use super::{Context, events, logs, power, status};
+use crate::{
+    error::{Error, Result},
+    node::protocol::{Ask, Events, EventsTaken, Logs, Power, Request, StatusRequest},
+};
+
+/// Answers one request, which the caller may ask.
+pub(super) async fn answer(context: &Context, request: Request) -> Result<Value> {
+    match request {
+        Request::Status(ask) => done::<StatusRequest>(status::status(context, ask).await),
+        Request::Logs(ask) => done::<Logs>(logs::read(context, ask).await),
+        Request::Power(ask) => done::<Power>(power::power(context, ask).await),
+        Request::Events(ask) => done::<Events>(Ok(events::list(context, ask))),
+        Request::EventsTaken(ask) => done::<EventsTaken>(events::taken(context, ask)),
+    }
+}
+
+/// The answer of the request's own type, as JSON.
+fn done<A: Ask>(answer: Result<A::Answer>) -> Result<Value> {
+    serde_json::to_value(answer?).map_err(Error::internal)
+}

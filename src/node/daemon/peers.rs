@@ -1,0 +1,163 @@
+//! Who is asking, by the kernel's word, and what he may ask.
+
+use std::fs;
+
+use crate::node::{paths::Paths, protocol::Need};
+
+/// The management plane's account.
+const MANAGEMENT_PLANE: &str = "palisade";
+/// The screen's account.
+const CONSOLE: &str = "palisade-console";
+/// Whoever is in this group can reach the socket.
+const GROUP: &str = "palisade-node";
+
+/// Who is asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// root, who could do everything without us.
+    Root,
+    /// The management plane, which has checked its own permit.
+    ManagementPlane,
+    /// A person in front of the machine, or a picture of its screen.
+    Console,
+    /// Anybody else.
+    Stranger,
+}
+
+/// What a request needs from its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Go on.
+    Allowed,
+    /// Go on when the person has proved to hold this permission.
+    WithCredentials(&'static str),
+    /// Not for this caller.
+    Refused,
+}
+
+/// Whether `peer` may ask for something with this need; `set_up`: whether the
+/// installation has administrators who could prove who they are.
+pub(super) fn verdict(peer: Peer, need: Need, set_up: bool) -> Verdict {
+    match (peer, need) {
+        (Peer::Console, Need::Change { permission, .. }) if set_up => {
+            Verdict::WithCredentials(permission)
+        }
+        (Peer::Root | Peer::ManagementPlane, _)
+        | (Peer::Console, Need::Read | Need::Change { .. }) => Verdict::Allowed,
+        (Peer::Console, Need::ManagementPlane) | (Peer::Stranger, _) => Verdict::Refused,
+    }
+}
+
+impl Peer {
+    /// The word in the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::ManagementPlane => "managementPlane",
+            Self::Console => "console",
+            Self::Stranger => "stranger",
+        }
+    }
+}
+
+/// The accounts of this machine that matter here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accounts {
+    /// User and group of the management plane.
+    pub management_plane: Option<(u32, u32)>,
+    /// The screen's user.
+    pub console: Option<u32>,
+    /// The group that can reach the socket.
+    pub group: Option<u32>,
+}
+
+impl Accounts {
+    /// As the machine's files have them; they are part of the image.
+    pub fn read(paths: &Paths) -> Self {
+        let text = |file| fs::read_to_string(paths.at(file)).unwrap_or_default();
+        let (users, groups) = (text("/etc/passwd"), text("/etc/group"));
+        Self {
+            management_plane: numbers(&users, MANAGEMENT_PLANE),
+            console: numbers(&users, CONSOLE).map(|(user, _)| user),
+            group: groups.lines().find_map(|line| number_of_group(line, GROUP)),
+        }
+    }
+
+    /// Who has this number. Where one number has several names, the name that
+    /// may least counts.
+    pub fn peer(&self, uid: u32) -> Peer {
+        if self.console == Some(uid) {
+            return Peer::Console;
+        }
+        if self.management_plane.is_some_and(|(user, _)| user == uid) {
+            return Peer::ManagementPlane;
+        }
+        if uid == 0 { Peer::Root } else { Peer::Stranger }
+    }
+}
+
+/// User and group of `name` in the text of a passwd file.
+fn numbers(text: &str, name: &str) -> Option<(u32, u32)> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next()? != name {
+            return None;
+        }
+        Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
+    })
+}
+
+fn number_of_group(line: &str, name: &str) -> Option<u32> {
+    let mut fields = line.split(':');
+    (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ: Need = Need::Read;
+    const CHANGE: Need = Need::Change { action: "node.reboot", permission: "platform.update" };
+    const PLANE: Need = Need::ManagementPlane;
+
+    #[test]
+    fn who_may_ask_what() {
+        use Verdict::{Allowed, Refused, WithCredentials};
+        let asked = WithCredentials("platform.update");
+        for (peer, before, after) in [
+            (Peer::Root, [Allowed, Allowed, Allowed], [Allowed, Allowed, Allowed]),
+            (Peer::ManagementPlane, [Allowed, Allowed, Allowed], [Allowed, Allowed, Allowed]),
+            (Peer::Console, [Allowed, Allowed, Refused], [Allowed, asked, Refused]),
+            (Peer::Stranger, [Refused, Refused, Refused], [Refused, Refused, Refused]),
+        ] {
+            let of = |set_up| [READ, CHANGE, PLANE].map(|need| verdict(peer, need, set_up));
+            assert_eq!(of(false), before, "{peer:?} before set-up is complete");
+            assert_eq!(of(true), after, "{peer:?} afterwards");
+        }
+    }
+
+    #[test]
+    fn accounts_are_read_from_the_machine_and_anybody_else_is_a_stranger() {
+        let place = tempfile::tempdir().expect("a directory");
+        let paths = Paths::below(place.path());
+        fs::create_dir_all(paths.at("/etc")).expect("made");
+        let users = "root:x:0:0::/root:/bin/sh\npalisade:x:900:901::/:/bin/false\n\
+                     palisade-console:x:902:903::/:/bin/false\npalisade-else:x:7:7::/:/\n";
+        fs::write(paths.at("/etc/passwd"), users).expect("written");
+        fs::write(paths.at("/etc/group"), "root:x:0:\npalisade-node:x:904:\n").expect("written");
+        let accounts = Accounts::read(&paths);
+        assert_eq!(accounts.group, Some(904));
+        assert_eq!(accounts.management_plane, Some((900, 901)));
+        for (uid, peer) in [
+            (0, Peer::Root),
+            (900, Peer::ManagementPlane),
+            (902, Peer::Console),
+            (7, Peer::Stranger),
+            (1000, Peer::Stranger),
+            (u32::MAX, Peer::Stranger),
+        ] {
+            assert_eq!(accounts.peer(uid), peer, "{uid}");
+        }
+        assert_eq!(Accounts::default().peer(902), Peer::Stranger);
+    }
+}

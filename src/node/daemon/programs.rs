@@ -1,0 +1,206 @@
+//! Running other programs of the image.
+//!
+//! Owns: where they are, their environment, and the limits of their time and output.
+//! Must not know: what they do.
+//!
+//! A program is named by its bare name and found in the image's directories
+//! only; its arguments are a list, never a line for a shell; its environment is
+//! empty but for what is said here.
+
+use std::{ffi::OsStr, path::PathBuf, process::Stdio, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+};
+
+use crate::{
+    error::{Error, Kind, Result},
+    node::paths::Paths,
+};
+
+/// More output than this is cut off.
+const LONGEST_OUTPUT: u64 = 8 * 1024 * 1024;
+
+/// The programs of the image.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    directories: Vec<PathBuf>,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Output {
+    /// Whether with exit code 0.
+    pub success: bool,
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output, as text.
+    pub stdout: String,
+    /// What it wrote to standard error, as text.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Its output, or an `Unavailable` failure that says what it wrote to standard error.
+    pub fn or_failure(self, doing: &str) -> Result<String> {
+        if self.success {
+            return Ok(self.stdout);
+        }
+        let said = self.stderr.lines().rev().find(|line| !line.trim().is_empty());
+        let said = said.unwrap_or("it did not say why").trim().trim_end_matches('.');
+        Err(Error::new(Kind::Unavailable, "program-failed", format!("{doing} failed: {said}.")))
+    }
+}
+
+/// One program to be run.
+#[derive(Debug)]
+pub struct Run<'a> {
+    programs: &'a Programs,
+    name: &'a str,
+    command: Command,
+    input: Vec<u8>,
+    limit: Duration,
+}
+
+impl Programs {
+    /// Of this layout.
+    pub fn of(paths: &Paths) -> Self {
+        Self { directories: vec![paths.at("/usr/bin"), paths.at("/usr/sbin")] }
+    }
+
+    /// A program of the image by its bare name; it has half a minute.
+    pub fn run<'a>(&'a self, name: &'a str) -> Run<'a> {
+        let places = self.directories.iter().map(|directory| directory.join(name));
+        let path = places.clone().find(|path| path.exists()).or_else(|| places.clone().next());
+        let mut command = Command::new(path.unwrap_or_else(|| name.into()));
+        let search = std::env::join_paths(&self.directories).unwrap_or_default();
+        command
+            .env_clear()
+            .env("PATH", search)
+            .env("LANG", "C.UTF-8")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Run { programs: self, name, command, input: Vec::new(), limit: Duration::from_secs(30) }
+    }
+}
+
+impl Run<'_> {
+    /// With these arguments.
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// As this user and group, without any other group.
+    pub fn by_account(mut self, account: Option<(u32, u32)>) -> Self {
+        if let Some((user, group)) = account {
+            self.command.uid(user).gid(group);
+        }
+        self
+    }
+
+    /// With this text on standard input.
+    pub fn input(mut self, text: &str) -> Self {
+        self.input = text.as_bytes().to_vec();
+        self
+    }
+
+    /// For at most this long.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it to its end. `Unavailable` when it cannot be started or takes too long.
+    pub async fn output(mut self) -> Result<Output> {
+        let name = self.name;
+        let unavailable = |problem: String| {
+            Error::new(Kind::Unavailable, "program-failed", format!("{name} {problem}."))
+        };
+        self.command.stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() });
+        let mut child = self.command.spawn().map_err(|error| {
+            let places: Vec<_> =
+                self.programs.directories.iter().map(|d| d.display().to_string()).collect();
+            unavailable(format!("cannot be started from {}: {error}", places.join(" or ")))
+        })?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let input = std::mem::take(&mut self.input);
+        let feed = async move {
+            if let Some(mut stdin) = stdin {
+                // A program that does not want it all ends as it likes.
+                let _ = stdin.write_all(&input).await;
+            }
+            drop(zeroize::Zeroizing::new(input));
+        };
+        let work = async {
+            let (out, err, ()) = tokio::join!(collect(stdout), collect(stderr), feed);
+            child.wait().await.map(|status| (status, out, err))
+        };
+        let limit = self.limit;
+        match tokio::time::timeout(limit, work).await {
+            Ok(Ok((status, stdout, stderr))) => {
+                Ok(Output { success: status.success(), code: status.code(), stdout, stderr })
+            }
+            Ok(Err(error)) => Err(unavailable(format!("was lost: {error}"))),
+            Err(_) => Err(unavailable(format!("did not end within {} s", limit.as_secs()))),
+        }
+    }
+}
+
+async fn collect(pipe: Option<impl AsyncReadExt + Unpin>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What was read before a failure is worth something.
+        let _ = (&mut pipe).take(LONGEST_OUTPUT).read_to_end(&mut bytes).await;
+        let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    fn with_program(text: &str) -> (tempfile::TempDir, Programs) {
+        let place = tempfile::tempdir().expect("a directory");
+        let paths = Paths::below(place.path());
+        fs::create_dir_all(paths.at("/usr/bin")).expect("made");
+        let path = paths.at("/usr/bin/thing");
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        let programs = Programs::of(&paths);
+        (place, programs)
+    }
+
+    #[tokio::test]
+    async fn a_program_gets_its_arguments_as_they_are_and_an_empty_environment() {
+        let (place, programs) =
+            with_program("#!/bin/sh\necho \"$1|$2|$HOME|$PATH\"; /usr/bin/cat\n");
+        let run = programs.run("thing").args(["a b", "$(id); `id`"]).input("typed\n");
+        let output = run.output().await.expect("it runs");
+        let bin = place.path().join("usr/bin").display().to_string();
+        let sbin = place.path().join("usr/sbin").display().to_string();
+        assert_eq!(output.stdout, format!("a b|$(id); `id`||{bin}:{sbin}\ntyped\n"));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_hangs_or_is_missing_is_a_failure_with_a_reason() {
+        let (_place, programs) = with_program("#!/bin/sh\necho no luck. >&2\nexit 3\n");
+        let output = programs.run("thing").output().await.expect("it runs");
+        assert_eq!(output.code, Some(3));
+        let failure = output.or_failure("Doing the thing").expect_err("it failed");
+        assert_eq!(failure.message(), "Doing the thing failed: no luck.");
+        let missing = programs.run("other").output().await.expect_err("there is none");
+        assert!(missing.message().starts_with("other cannot be started from"), "{missing}");
+
+        let (_place, programs) = with_program("#!/bin/sh\nexec /usr/bin/sleep 600\n");
+        let hanging = programs.run("thing").within(Duration::from_millis(200)).output().await;
+        let hanging = hanging.expect_err("it hangs");
+        assert!(hanging.message().contains("did not end"), "{hanging}");
+    }
+}

@@ -1,0 +1,379 @@
+//! What can be asked of the node daemon, and how it answers.
+//!
+//! Owns: the requests, what each of them needs, the answers and the failures,
+//! as lines of JSON.
+//! Must not know: how anything is done, or who is asking.
+//!
+//! One connection carries one [`Envelope`] in one line and then [`Reply`]
+//! lines: any number of `progress`, and `done` or `failed` as the last.
+//!
+//! ```text
+//! > {"request":{"logs":{"source":"kernel","lines":20}}}
+//! < {"done":{"lines":["..."]}}
+//! ```
+//!
+//! # Adding a request
+//!
+//! 1. Here (or in a file below `protocol/`): a struct for the request and one
+//!    for its answer, `impl Ask`, and a variant of [`Request`] that holds it.
+//! 2. [`Request::need`]: whether it reads, changes something (which permission,
+//!    under which name it is recorded), or is for the management plane only.
+//!    The compiler asks for it.
+//! 3. `daemon/<group>.rs`: `async fn(&Context, your struct) -> Result<your answer>`.
+//! 4. `daemon/dispatch.rs`: one line that joins both. The compiler asks for it.
+//!
+//! Access, credentials, limits, the record for the audit trail and the answer's
+//! form then come by themselves. Callers write `client.ask(YourRequest { … })`.
+
+mod status;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
+
+use crate::{
+    clock::Timestamp,
+    error::{Error, FieldError, Kind},
+    secret::Secret,
+};
+
+pub use status::{
+    Check, Health, Interface, Mistake, Pairing, SetUp, Share, Status, StatusRequest, UnitState,
+};
+
+/// The longest request line, in bytes.
+pub const LONGEST_REQUEST: usize = 128 * 1024;
+/// The longest reply line, in bytes.
+pub const LONGEST_REPLY: usize = 4 * 1024 * 1024;
+
+/// A request with its own type of answer.
+pub trait Ask: Into<Request> + Send {
+    /// What `done` carries.
+    type Answer: Serialize + DeserializeOwned + Send;
+}
+
+macro_rules! asks {
+    ($($(#[$doc:meta])* $variant:ident($ask:ty) -> $answer:ty;)*) => {
+        /// Everything that can be asked.
+        #[derive(Debug, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        pub enum Request {
+            $($(#[$doc])* $variant($ask),)*
+        }
+
+        $(
+            impl Ask for $ask {
+                type Answer = $answer;
+            }
+
+            impl From<$ask> for Request {
+                fn from(ask: $ask) -> Self {
+                    Self::$variant(ask)
+                }
+            }
+        )*
+    };
+}
+
+asks! {
+    /// How the node does.
+    Status(StatusRequest) -> Status;
+    /// The last lines of a log.
+    Logs(Logs) -> LogLines;
+    /// Start again, or end.
+    Power(Power) -> Done;
+    /// What was done through the daemon, for the audit trail.
+    Events(Events) -> EventList;
+    /// Forget those events: they are in the audit trail.
+    EventsTaken(EventsTaken) -> Done;
+}
+
+/// What a request needs before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Reads what is no secret on the machine's own screen.
+    Read,
+    /// Changes something: recorded as `action`, and a person at the screen has
+    /// to hold the platform's `permission`.
+    Change {
+        /// The name of the record in the audit trail.
+        action: &'static str,
+        /// What the person has to be allowed to.
+        permission: &'static str,
+    },
+    /// Only for the management plane, and not recorded: it works by itself.
+    ManagementPlane,
+}
+
+impl Request {
+    /// What it needs. How long it may take follows from [`Request::patience`].
+    pub fn need(&self) -> Need {
+        let change = |action, permission| Need::Change { action, permission };
+        match self {
+            Self::Status(_) | Self::Logs(_) => Need::Read,
+            Self::Power(Power::Reboot) => change("node.reboot", "platform.update"),
+            Self::Power(Power::ShutDown) => change("node.shutDown", "platform.update"),
+            Self::Events(_) | Self::EventsTaken(_) => Need::ManagementPlane,
+        }
+    }
+
+    /// How long the daemon works on it before it gives up.
+    pub fn patience(&self) -> Duration {
+        match self.need() {
+            Need::Change { .. } => Duration::from_mins(10),
+            Need::Read | Need::ManagementPlane => Duration::from_secs(20),
+        }
+    }
+}
+
+/// One line of a caller.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Envelope {
+    /// What is asked.
+    pub request: Request,
+    /// Who asks, when it is a person at the machine's own screen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// For whom the management plane asks: the uid of a user, for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
+}
+
+/// Proof that a person at the screen may change something.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Credentials {
+    /// Of a system administrator.
+    #[serde(rename_all = "camelCase")]
+    Password {
+        /// To log in with.
+        email: String,
+        /// Checked by the management plane.
+        #[serde(serialize_with = "exposed")]
+        password: Secret<String>,
+    },
+    /// The text of the installation's recovery kit, or its code alone.
+    RecoveryKit(#[serde(serialize_with = "exposed")] Secret<String>),
+}
+
+/// A secret goes through the socket in plain: both ends are on this machine.
+fn exposed<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+/// One line of the daemon.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reply {
+    /// It goes on.
+    Progress(Progress),
+    /// It was done; the answer of the request's own type.
+    Done(serde_json::Value),
+    /// It was refused, or did not work.
+    Failed(Failure),
+}
+
+/// How far something is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// What is being done, as a short sentence.
+    pub text: String,
+    /// How much of it, from 0 to 100, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The kind, as [`Failure::kind`] reads it.
+    pub kind: String,
+    /// The stable name of the failure.
+    pub code: String,
+    /// A sentence for a person.
+    pub message: String,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Fields at fault and what is wrong with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<(String, String)>,
+}
+
+/// Nothing to say but that it was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
+
+/// The last lines of one of a fixed list of logs.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Logs {
+    /// Which.
+    pub source: LogSource,
+    /// How many lines, at most [`Logs::MOST`].
+    pub lines: u16,
+}
+
+impl Logs {
+    /// More lines are not given at once.
+    pub const MOST: u16 = 1_000;
+}
+
+/// A log that can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LogSource {
+    /// `palisade serve`.
+    ManagementPlane,
+    /// The message broker, which the management plane runs.
+    Broker,
+    /// The node daemon.
+    Node,
+    /// The kernel.
+    Kernel,
+    /// The set-up of the machine at this boot.
+    FirstBoot,
+}
+
+impl LogSource {
+    /// All of them, in the order of the screen.
+    pub const ALL: [Self; 5] =
+        [Self::ManagementPlane, Self::Broker, Self::Node, Self::Kernel, Self::FirstBoot];
+}
+
+/// Lines of a log, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogLines {
+    /// The lines, without anything that could command a terminal.
+    pub lines: Vec<String>,
+}
+
+/// What becomes of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Power {
+    /// It starts again.
+    Reboot,
+    /// It ends.
+    ShutDown,
+}
+
+/// Events after this one; 0 for all. At most [`Events::MOST`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Events {
+    /// The number of the last event that the caller has.
+    pub after: u64,
+}
+
+impl Events {
+    /// More events are not given at once.
+    pub const MOST: usize = 200;
+}
+
+/// Events up to this one are in the audit trail.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct EventsTaken {
+    /// The number of the last of them.
+    pub through: u64,
+}
+
+/// Events in the order of their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventList {
+    /// The random name of this list; numbers count within it.
+    pub outbox: String,
+    /// The events.
+    pub events: Vec<NodeEvent>,
+}
+
+/// One thing that was done, or tried, through the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeEvent {
+    /// Counts up from 1 and never comes again.
+    pub number: u64,
+    /// When it began.
+    pub at: Timestamp,
+    /// What, e.g. `node.reboot`.
+    pub action: String,
+    /// `success`, `denied` or `failed`.
+    pub outcome: String,
+    /// `console`, `root` or `managementPlane`.
+    pub origin: String,
+    /// How the person proved who he is: `password`, `recoveryKit` or, before
+    /// set-up is complete and for programs, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+    /// The uid of the user, if one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Why it did not work, as the stable name of the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+const KINDS: &[(&str, Kind)] = &[
+    ("malformed", Kind::Malformed),
+    ("unauthenticated", Kind::Unauthenticated),
+    ("forbidden", Kind::Forbidden),
+    ("notFound", Kind::NotFound),
+    ("conflict", Kind::Conflict),
+    ("stale", Kind::Stale),
+    ("versionRequired", Kind::VersionRequired),
+    ("tooLarge", Kind::TooLarge),
+    ("invalid", Kind::Invalid),
+    ("rateLimited", Kind::RateLimited),
+    ("unavailable", Kind::Unavailable),
+    ("storageFull", Kind::StorageFull),
+    ("internal", Kind::Internal),
+];
+
+impl Failure {
+    /// The kind; an unknown one is our fault.
+    pub fn kind(&self) -> Kind {
+        let known = KINDS.iter().find(|(name, _)| *name == self.kind);
+        known.map_or(Kind::Internal, |(_, kind)| *kind)
+    }
+}
+
+impl From<&Error> for Failure {
+    /// What the caller may know of an error.
+    fn from(error: &Error) -> Self {
+        let kind = KINDS.iter().find(|(_, kind)| *kind == error.kind());
+        Self {
+            kind: kind.map_or("internal", |(name, _)| name).to_owned(),
+            code: error.code().to_owned(),
+            message: error.message().to_owned(),
+            hint: error.hint().map(str::to_owned),
+            fields: error
+                .fields()
+                .iter()
+                .map(|FieldError { field, message }| (field.clone(), message.clone()))
+                .collect(),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    /// For those who ask on behalf of somebody else. Its code is `node`.
+    fn from(failure: Failure) -> Self {
+        let mut error = Self::new(failure.kind(), "node", failure.message);
+        if let Some(hint) = failure.hint {
+            error = error.with_hint(hint);
+        }
+        failure
+            .fields
+            .into_iter()
+            .fold(error, |error, (field, message)| error.with_field(field, message))
+    }
+}
+
+#[cfg(test)]
+mod tests;
