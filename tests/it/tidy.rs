@@ -22,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("audit", &["keystore", "observability", "rbac", "store", "vault"]),
     ("certificates", &["bus"]),
     ("appliance", &["audit", "certificates", "identity", "keystore", "node", "rbac", "store"]),
+    ("doctor", &["bus", "certificates", "node"]),
     ("identity", &["audit", "observability", "rbac", "store", "vault"]),
     ("packs", &[]),
     ("trail", &["audit", "identity", "rbac", "store"]),
