@@ -130,6 +130,29 @@ impl Machine {
     }
 }
 
+/// The units that the lines of `systemctl list-…` begin with.
+pub(super) fn unit_names(text: &str) -> impl Iterator<Item = &str> {
+    const KINDS: &[&str] = &[
+        "service",
+        "socket",
+        "timer",
+        "mount",
+        "automount",
+        "target",
+        "slice",
+        "path",
+        "scope",
+        "device",
+        "swap",
+    ];
+    let plain = |c: char| c.is_ascii_alphanumeric() || ":_.\\@-".contains(c);
+    let names = text.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter(move |name| {
+        let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
+        KINDS.contains(&kind) && name.chars().all(plain)
+    })
+}
+
 async fn read_all(from: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
     let mut content = Vec::new();
     if let Some(from) = from {
@@ -181,13 +204,20 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(30));
         let pid = fs::read_to_string(root.path().join("usr/bin/pid")).expect("it had started");
         let alive = || {
-            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-            stat.is_ok_and(|stat| !stat.contains(") Z "))
+            let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+            state.is_ok_and(|state| !state.contains(") Z "))
         };
         while alive() {
             assert!(start.elapsed() < Duration::from_secs(30), "it still runs");
             tokio::task::yield_now().await;
         }
+    }
+
+    #[test]
+    fn only_units_are_names_of_units() {
+        let text =
+            "x@a-b\\x2d1.service loaded failed failed X\n* y.service\n\nMIIC\n tmp.mount x\n";
+        assert_eq!(unit_names(text).collect::<Vec<_>>(), ["x@a-b\\x2d1.service", "tmp.mount"]);
     }
 
     #[test]

@@ -244,7 +244,7 @@ fn redact_path(path: &str, out: &mut String, removed: &mut usize) {
     for part in path.split_inclusive(['/', ':', '&', '?', '#']) {
         let bare = part.trim_end_matches(['/', ':', '&', '?', '#']);
         let end = &part[bare.len()..];
-        if is_token(bare) || is_seed(bare) || is_code(bare) {
+        if is_token(bare) || is_seed(bare) || is_code(bare) || is_hash(bare) {
             note(out, removed, "token");
         } else if is_e_mail(bare) {
             note(out, removed, "e-mail address");

@@ -59,7 +59,7 @@ pub(super) async fn look(listen: SocketAddr) -> Result<Port, String> {
             weak.push(*name);
         }
     }
-    let certificate = certificate(address, None).await.ok();
+    let certificate = certificate(address, None, LIMIT).await.ok();
     Ok(Port { modern, weak, certificate })
 }
 
@@ -132,6 +132,7 @@ pub(super) fn client() -> reqwest::ClientBuilder {
 pub(super) async fn certificate(
     address: SocketAddr,
     name: Option<&str>,
+    limit: Duration,
 ) -> Result<CertificateInfo, String> {
     let unusable = |error: reqwest::Error| crate::error::chain(&error);
     let mut builder = client()
@@ -139,7 +140,7 @@ pub(super) async fn certificate(
         .tls_info(true)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(LIMIT);
+        .timeout(limit);
     let mut host = match address.ip() {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),

@@ -7,9 +7,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use palisade::{
+    doctor::{causes, cis, facts},
+    node::{
+        daemon::{self, Options},
+        paths::Paths,
+    },
+};
+use reqwest::Method;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
-use crate::process::{Installation, free_address, program};
+use crate::{
+    app::{TestApp, eventually},
+    process::{Installation, free_address, program},
+};
 
 /// Longer than any look, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -135,4 +147,101 @@ async fn a_support_bundle_of_a_running_server_holds_none_of_its_secrets() {
     }
     let again = run(&t, &arguments);
     assert_eq!(again.status.code(), Some(1), "a file that exists is not written over");
+}
+
+/// Stands in for our own program on the appliance.
+const OURS: &str = r#"#!/bin/sh
+PATH=/usr/bin:/bin
+here="${0%/*}/../.."
+case "$*" in
+"doctor --output=json") cat "$here/doctor.json"; exit 1 ;;
+"doctor --cis --output=json") cat "$here/cis.json"; exit 1 ;;
+support-bundle*)
+    out="${2#--out=}" extra="${3#--extra=}"
+    { cat "$extra"; head -c 2500000 /dev/zero; } > "$out" ;;
+*) exit 2 ;;
+esac
+"#;
+
+/// An appliance: the management plane beside a node daemon.
+async fn with_node() -> (TestApp, CancellationToken) {
+    let t = TestApp::start().await;
+    let paths = Paths::below(t.directory.path());
+    let ours = paths.at("/usr/bin/palisade");
+    for file in [&ours, &paths.at("/etc/passwd")] {
+        std::fs::create_dir_all(file.parent().expect("a parent")).expect("made");
+    }
+    let uid = rustix::process::getuid().as_raw();
+    let users = format!("palisade:x:{uid}:{uid}::/:\n");
+    std::fs::write(paths.at("/etc/passwd"), users).expect("written");
+    std::fs::write(&ours, OURS).expect("written");
+    std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o755)).expect("set");
+    let diagnosis = causes::diagnose(&causes::Observed {
+        settings: Some("setting x does not exist".to_owned()),
+        ..causes::Observed::default()
+    });
+    let report = cis::evaluate(&facts::Facts::default());
+    let write = |name: &str, text: String| std::fs::write(paths.at(name), text).expect("written");
+    write("/doctor.json", serde_json::to_string(&diagnosis).expect("JSON"));
+    write("/cis.json", serde_json::to_string(&report).expect("JSON"));
+    let stopping = CancellationToken::new();
+    let options = Options { paths: paths.clone(), notify: None, stopping: stopping.clone() };
+    let task = tokio::spawn(daemon::run(options));
+    eventually(PATIENCE, || {
+        assert!(!task.is_finished(), "the daemon ended");
+        std::future::ready(paths.socket().exists().then_some(()))
+    })
+    .await;
+    (t, stopping)
+}
+
+#[tokio::test]
+async fn the_api_shows_what_the_node_has_seen() {
+    let (t, stopping) = with_node().await;
+    let system = t.set_up().await;
+    let reply = system.get("/v1/platform/checks").await;
+    reply.assert_status(200);
+    assert_eq!(reply.json["doctor"]["healthy"], false);
+    assert_eq!(reply.text("/doctor/findings/0/what"), "The settings cannot be used.");
+    assert_eq!(reply.text("/hardening/items/0/number"), "1.1");
+    assert_eq!(reply.text("/hardening/items/0/outcome"), "fail");
+    assert!(reply.text("/hardening/text").contains("FAIL 1.1"));
+    stopping.cancel();
+}
+
+#[tokio::test]
+async fn a_support_bundle_comes_whole_through_the_api_and_is_recorded() {
+    let (t, stopping) = with_node().await;
+    let system = t.set_up().await;
+    let answer = system.request(Method::POST, "/v1/platform/support-bundle").send().await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "application/x-tar");
+    let length: usize =
+        answer.headers()["content-length"].to_str().expect("text").parse().expect("a number");
+    let bytes = answer.bytes().await.expect("the whole body");
+    assert_eq!(bytes.len(), length);
+    assert!(bytes.len() > 2_500_000);
+    let start = String::from_utf8_lossy(&bytes[..2_000]);
+    assert!(start.contains("readiness.json") && start.contains("database.json"), "{start}");
+    let records = system.get("/v1/audit?action=platform.supportBundle").await;
+    assert_eq!(records.items().len(), 1, "{}", records.body);
+    // It lies in memory there: it is gone once it was fetched.
+    let left = std::fs::read_dir(t.directory.path().join("run/palisade-node/support"));
+    let tars = left
+        .expect("a directory")
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|e| e == "tar"));
+    assert_eq!(tars.count(), 0);
+    stopping.cancel();
+}
+
+#[tokio::test]
+async fn without_the_appliance_the_api_says_where_to_look() {
+    let t = TestApp::start().await;
+    let system = t.set_up().await;
+    let reply = system.get("/v1/platform/checks").await;
+    reply.assert_problem(409, "no-appliance");
+    let reply = system.post("/v1/platform/support-bundle", serde_json::json!({})).await;
+    reply.assert_problem(409, "no-appliance");
 }

@@ -22,7 +22,11 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     config::{BusMode, Config, Seal},
-    doctor::{Machine, facts, machine::LIMIT, tls},
+    doctor::{
+        Machine, facts,
+        machine::{LIMIT, unit_names},
+        tls,
+    },
     node::paths::Paths,
     secret::Secret,
 };
@@ -275,7 +279,7 @@ async fn readiness(listen: SocketAddr) -> Option<Vec<(String, bool, String)>> {
     let client = tls::client()
         .tls_danger_accept_invalid_certs(true)
         .no_proxy()
-        .timeout(LIMIT)
+        .timeout(STEP)
         .build()
         .ok()?;
     let url = format!("https://{}/readyz", tls::own_address(listen));
@@ -290,16 +294,16 @@ async fn readiness(listen: SocketAddr) -> Option<Vec<(String, bool, String)>> {
 async fn certificates(config: Option<&Config>) -> Result<Certificates, String> {
     let Some(config) = config else { return Ok(Certificates::default()) };
     let server = &config.server;
-    let own = tls::certificate(tls::own_address(server.listen), None);
+    let own = tls::certificate(tls::own_address(server.listen), None, STEP);
     let by_name = async {
         let name = server.fqdn.as_str();
         if name == "localhost" || server.fqdn.address().is_some() {
             return None;
         }
-        let resolved = timeout(STEP, tokio::net::lookup_host((name, server.public_port)));
+        let resolved = timeout(STEP / 2, tokio::net::lookup_host((name, server.public_port)));
         let address = resolved.await.ok()?.ok()?.next()?;
-        tls::connects(address, STEP).await.ok()?;
-        tls::certificate(address, Some(name)).await.ok()
+        tls::connects(address, STEP / 2).await.ok()?;
+        tls::certificate(address, Some(name), STEP / 2).await.ok()
     };
     let (own, by_name) = tokio::join!(own, by_name);
     let names = server.names().iter().map(ToString::to_string).collect();
@@ -341,8 +345,7 @@ async fn look_at_mirror(targets: &Targets) -> Result<Option<(String, Result<(), 
 async fn units(machine: &Machine) -> Result<Vec<Unit>, String> {
     let failed = machine.run("systemctl list-units --failed --plain --no-legend --no-pager --full");
     let Some(failed) = failed.await? else { return Ok(Vec::new()) };
-    let names = failed.lines().filter_map(|line| line.split_whitespace().next()).take(10);
-    let units = names.map(|name| async move {
+    let units = unit_names(&failed).take(10).map(|name| async move {
         let show = format!("systemctl show --property=Result --value {name}");
         let log = format!("journalctl -u {name} -b -n 6 -o cat --no-pager");
         let (result, log) = tokio::join!(machine.run(&show), machine.run(&log));

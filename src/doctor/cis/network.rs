@@ -251,8 +251,8 @@ fn openings(facts: &Facts) -> Result<Vec<Opening>, String> {
             let left = &part["match"]["left"]["payload"];
             if left["field"] == "dport" {
                 let protocol = left["protocol"].as_str().unwrap_or("th").to_owned();
-                let ports = ports(&part["match"]["right"], &objects);
-                found.push(Opening { protocol, ports, narrow });
+                let open = ports(&part["match"]["right"], &objects);
+                found.push(Opening { protocol, ports: open, narrow });
             }
         }
     }

@@ -5,7 +5,7 @@ use super::{
     looks::{value_of, word_after},
     wanted,
 };
-use crate::doctor::facts::Facts;
+use crate::doctor::{facts::Facts, machine::unit_names};
 
 /// Units that start by themselves.
 pub(super) const ENABLED: &str =
@@ -169,14 +169,13 @@ const ALLOWED: &[&str] = &[
 ];
 
 fn only_allowed(facts: &Facts) -> Seen {
-    let names = facts.output(ENABLED)?.lines().filter_map(|line| line.split_whitespace().next());
     let allowed = |name: &str| {
         let template = name.split_once('@').map(|(front, _)| format!("{front}@"));
         name.starts_with("palisade-")
             || ALLOWED.contains(&name)
             || template.is_some_and(|template| ALLOWED.contains(&template.as_str()))
     };
-    let names: Vec<_> = names.collect();
+    let names: Vec<_> = unit_names(facts.output(ENABLED)?).collect();
     if !names.contains(&"palisade.service") {
         return Ok(Verdict::Fail("palisade.service itself does not start".to_owned()));
     }
@@ -189,8 +188,8 @@ fn only_allowed(facts: &Facts) -> Seen {
 }
 
 fn none_failed(facts: &Facts) -> Seen {
-    let names = facts.output(FAILED)?.lines().filter_map(|line| line.split_whitespace().next());
-    let wrong: Vec<_> = names.map(|name| format!("{name} has failed")).collect();
+    let wrong: Vec<_> =
+        unit_names(facts.output(FAILED)?).map(|name| format!("{name} has failed")).collect();
     Ok(Verdict::unless(&wrong, "none"))
 }
 

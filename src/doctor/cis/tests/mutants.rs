@@ -63,17 +63,24 @@ fn process(facts: &mut Facts, command: &str, from: &str, to: &str) {
 const NODE: &str = "/var/lib/palisade-node";
 
 pub(super) const MUTANTS: &[Mutant] = &[
-    ("1.1", &[], |f| replace(f, looks::MOUNTS, "/ / ro,relatime", "/ / rw,relatime")),
+    ("1.1", &[], |f| {
+        replace(
+            f,
+            looks::MOUNTS,
+            "ro,relatime shared:1 - erofs /dev/mapper/root ro",
+            "rw,relatime shared:1 - ext4 /dev/mapper/root rw",
+        );
+    }),
     ("1.1", &[], |f| replace(f, "/sys/block/dm-0/dm/uuid", "CRYPT-VERITY", "LVM")),
     ("1.1", &[], |f| replace(f, looks::ARGUMENTS, "roothash=", "x=")),
     ("1.2", &["1.5", "1.6"], |f| {
-        replace(f, looks::MOUNTS, "/var rw,nosuid,nodev,noexec", "/var rw,nosuid,nodev")
+        replace(f, looks::MOUNTS, "/var rw,nosuid,nodev,noexec", "/var rw,nosuid,nodev");
     }),
     ("1.3", &[], |f| {
-        replace(f, looks::MOUNTS, "/tmp rw,nosuid,nodev,noexec", "/tmp rw,nosuid,noexec")
+        replace(f, looks::MOUNTS, "/tmp rw,nosuid,nodev,noexec", "/tmp rw,nosuid,noexec");
     }),
     ("1.4", &[], |f| {
-        replace(f, looks::MOUNTS, "/dev/shm rw,nosuid,nodev,noexec", "/dev/shm rw,nosuid,nodev")
+        replace(f, looks::MOUNTS, "/dev/shm rw,nosuid,nodev,noexec", "/dev/shm rw,nosuid,nodev");
     }),
     ("1.5", &[], |f| {
         replace(
@@ -81,7 +88,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             looks::MOUNTS,
             "24 22",
             "29 23 0:30 / /var/tmp rw shared:9 - tmpfs tmpfs rw\n24 22",
-        )
+        );
     }),
     ("1.6", &[], |f| {
         replace(
@@ -89,7 +96,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             looks::MOUNTS,
             "24 22",
             "29 23 0:30 / /var/log rw shared:9 - ext4 /dev/sdb rw\n24 22",
-        )
+        );
     }),
     ("1.7", &[], |f| replace(f, looks::MOUNTS, "/run rw,nosuid,nodev", "/run rw,nodev")),
     ("1.8", &[], |f| replace(f, looks::MOUNTS, "/dev rw,nosuid,noexec", "/dev rw,nosuid")),
@@ -106,7 +113,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("2.4", &[], |f| replace(f, looks::ARGUMENTS, "slab_nomerge", "")),
     ("2.5", &[], |f| replace(f, looks::ARGUMENTS, " audit=1", " audit=1 audit=0")),
     ("2.6", &[], |f| {
-        replace(f, looks::ARGUMENTS, "audit_backlog_limit=8192", "audit_backlog_limit=64")
+        replace(f, looks::ARGUMENTS, "audit_backlog_limit=8192", "audit_backlog_limit=64");
     }),
     ("2.7", &[], |f| replace(f, looks::ARGUMENTS, "vsyscall=none", "vsyscall=xonly")),
     ("2.8", &[], |f| replace(f, looks::ARGUMENTS, "randomize_kstack_offset=on", "")),
@@ -120,7 +127,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             services::STATES,
             "Id=debug-shell.service\nLoadState=masked",
             "Id=debug-shell.service\nLoadState=loaded",
-        )
+        );
     }),
     ("2.14", &[], |f| {
         list(f, "/etc/systemd/system/rescue.service.d", &["x.conf"]);
@@ -132,7 +139,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     }),
     ("2.15", &[], |f| entry(f, "/efi", 0, 0o755)),
     ("2.15", &[], |f| {
-        replace(f, looks::MOUNTS, "/efi rw,nosuid,nodev,noexec", "/efi rw,nosuid,nodev")
+        replace(f, looks::MOUNTS, "/efi rw,nosuid,nodev,noexec", "/efi rw,nosuid,nodev");
     }),
     ("3.1", &[], |f| sysctl(f, "kernel.randomize_va_space", "1")),
     ("3.2", &[], |f| sysctl(f, "kernel.dmesg_restrict", "0")),
@@ -159,7 +166,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "/usr/lib/modprobe.d/palisade.conf",
             "install usb-storage",
             "blacklist usb-storage",
-        )
+        );
     }),
     ("4.1", &[], |f| sysctl(f, "net.ipv4.ip_forward", "1")),
     ("4.2", &[], |f| sysctl(f, "net.ipv4.conf.default.send_redirects", "1")),
@@ -177,7 +184,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             network::RULES,
             r#""hook":"forward","policy":"drop""#,
             r#""hook":"forward","policy":"accept""#,
-        )
+        );
     }),
     ("4.12", &[], |f| said(f, network::RULES, "[443,22]", "[443,22,8080]")),
     ("4.12", &[], |f| said(f, network::RULES, r#""right":546"#, r#""right":{"range":[500,600]}"#)),
@@ -186,13 +193,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("4.14", &[], |f| listens(f, Protocol::Tcp, "0.0.0.0:8080")),
     ("4.14", &[], |f| listens(f, Protocol::Udp, "[::]:123")),
     ("4.15", &[], |f| {
-        replace(f, "/etc/systemd/resolved.conf.d/palisade.conf", "LLMNR=no", "LLMNR=yes")
+        replace(f, "/etc/systemd/resolved.conf.d/palisade.conf", "LLMNR=no", "LLMNR=yes");
     }),
     ("4.15", &["4.14"], |f| listens(f, Protocol::Udp, "0.0.0.0:5355")),
     ("4.16", &[], |f| list(f, "/sys/class/ieee80211", &["phy0"])),
     ("4.17", &[], |f| put(f, "/sys/class/net/eth0/flags", "0x1103\n")),
     ("5.1", &[], |f| {
-        said(f, services::ENABLED, "nftables", "cron.service enabled enabled\nnftables")
+        said(f, services::ENABLED, "nftables", "cron.service enabled enabled\nnftables");
     }),
     ("5.1", &[], |f| said(f, services::ENABLED, "palisade.service enabled enabled\n", "")),
     ("5.2", &[], |f| {
@@ -205,10 +212,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
             services::STATES,
             "Id=getty@tty1.service\nLoadState=masked\nActiveState=inactive",
             "Id=getty@tty1.service\nLoadState=loaded\nActiveState=active",
-        )
+        );
     }),
     ("5.4", &[], |f| {
-        said(f, services::SSHD, "permitrootlogin no", "permitrootlogin prohibit-password")
+        said(f, services::SSHD, "permitrootlogin no", "permitrootlogin prohibit-password");
     }),
     ("5.5", &[], |f| said(f, services::SSHD, "allowtcpforwarding no", "allowtcpforwarding yes")),
     ("5.6", &[], |f| said(f, services::SSHD, "logingracetime 30", "logingracetime 0")),
@@ -219,7 +226,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             services::SSHD,
             "hmac-sha2-256-etm@openssh.com",
             "hmac-sha2-256-etm@openssh.com,hmac-sha1",
-        )
+        );
     }),
     ("5.9", &[], |f| said(f, services::TIME, "NTPSynchronized=yes", "NTPSynchronized=no")),
     ("5.9", &[], |f| {
@@ -228,7 +235,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             services::STATES,
             "Id=chrony.service\nLoadState=not-found\nActiveState=inactive",
             "Id=chrony.service\nLoadState=loaded\nActiveState=active",
-        )
+        );
     }),
     ("5.10", &[], |f| {
         replace(
@@ -236,10 +243,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "/usr/lib/systemd/coredump.conf.d/palisade.conf",
             "Storage=none",
             "Storage=external",
-        )
+        );
     }),
     ("5.10", &[], |f| {
-        replace(f, "/etc/security/limits.d/palisade.conf", "* hard core 0", "* soft core 0")
+        replace(f, "/etc/security/limits.d/palisade.conf", "* hard core 0", "* soft core 0");
     }),
     ("5.11", &[], |f| list(f, wanted::PROGRAMS, &["gcc"])),
     ("5.12", &[], |f| {
@@ -248,7 +255,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             services::STATES,
             "Id=nftables.service\nLoadState=loaded\nActiveState=active",
             "Id=nftables.service\nLoadState=loaded\nActiveState=failed",
-        )
+        );
     }),
     ("6.1", &["6.3"], |f| replace(f, "/etc/shadow", "admin:!:", "admin::")),
     ("6.1", &[], |f| replace(f, "/etc/passwd", "admin:x:", "admin::")),
@@ -258,9 +265,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         replace(
             f,
             "/etc/passwd",
-            "admin:x:1000:1000::/home/admin",
-            "admin:x:1000:1000::/home/admin:/bin/bash\ntoor:x:0:0::/root",
-        )
+            "admin:x:1000",
+            "toor:x:0:0::/root:/usr/sbin/nologin
+admin:x:1000",
+        );
     }),
     ("6.5", &[], |f| replace(f, "/etc/group", "shadow:x:42:\n", "shadow:x:42:\nother:x:42:\n")),
     ("6.6", &["7.5", "7.6"], |f| replace(f, "/etc/passwd", "palisade:x:900:", "palisade:x:901:")),
@@ -271,7 +279,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "/etc/passwd",
             "/var/lib/palisade:/usr/sbin/nologin",
             "/var/lib/palisade:/bin/sh",
-        )
+        );
     }),
     ("6.8", &[], |f| replace(f, "/etc/group", "shadow:x:42:", "shadow:x:42:admin")),
     ("6.9", &[], |f| entry(f, "/home/admin", 1000, 0o755)),
@@ -300,7 +308,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "/usr/lib/systemd/journald.conf.d/palisade.conf",
             "Storage=persistent",
             "Storage=auto",
-        )
+        );
     }),
     ("8.1", &[], |f| list(f, "/var/log/journal", &[])),
     ("8.2", &[], |f| {
@@ -309,7 +317,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "/usr/lib/systemd/journald.conf.d/palisade.conf",
             "SystemMaxUse",
             "#SystemMaxUse",
-        )
+        );
     }),
     ("8.3", &[], |f| {
         said(
@@ -317,7 +325,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             services::STATES,
             "Id=auditd.service\nLoadState=loaded\nActiveState=active",
             "Id=auditd.service\nLoadState=loaded\nActiveState=inactive",
-        )
+        );
     }),
     ("8.4", &[], |f| said(f, logging::AUDIT_STATE, "enabled 2", "enabled 1")),
     ("8.5", &[], |f| said(f, logging::AUDIT_RULES, "-k time-change", "-k x")),
@@ -337,7 +345,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "/sys/kernel/security/apparmor/profiles",
             "palisade (enforce)",
             "palisade (enforce)\nother (complain)",
-        )
+        );
     }),
     ("8.16", &["8.17"], |f| put(f, "/sys/module/apparmor/parameters/enabled", "N\n")),
     ("8.17", &[], |f| {
@@ -346,7 +354,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "/sys/kernel/security/apparmor/profiles",
             "/usr/bin/nats-server",
             "/usr/bin/other",
-        )
+        );
     }),
     ("9.1", &[], |f| said(f, &own::exposure(own::UNITS[0]), "1.8 OK", "2.1 OK")),
     ("9.2", &[], |f| said(f, &own::exposure(own::UNITS[1]), "1.8 OK", "9.6 UNSAFE")),
