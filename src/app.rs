@@ -11,6 +11,7 @@ mod data_dir;
 mod install;
 mod offline;
 mod start;
+mod support;
 mod tasks;
 
 use std::{path::PathBuf, sync::Arc};
@@ -19,7 +20,7 @@ use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    appliance::{Keys, ServedCertificate},
+    appliance::{Health, Keys, ServedCertificate},
     audit::Ledger,
     certificates::{CertificateInfo, CertificateStore},
     clock::Timestamp,
@@ -53,6 +54,7 @@ pub(crate) struct Services {
     metrics: Option<MetricsHandle>,
     served_certificate: ServedCertificate,
     keys: Keys,
+    health: Health,
     started_at: Timestamp,
     sessions: Arc<Sessions>,
     login: Login,
@@ -95,6 +97,8 @@ parts! {
     served_certificate: ServedCertificate;
     /// The installation's keys.
     keys: Keys;
+    /// The health of the machine.
+    health: Health;
     /// Login sessions.
     sessions: Sessions;
     /// Logging in.

@@ -1,12 +1,14 @@
 //! The appliance itself, as system administrators run it: its server
-//! certificate and its keys.
+//! certificate, its keys and the health of its machine.
 //!
 //! Owns: which certificate is served and where it is kept, and the rotation of
 //! the installation's keys.
 //! Must not know: HTTP, or how a certificate is checked.
 
 mod certificate;
+mod health;
 mod keys;
 
 pub use certificate::{ServedCertificate, Source};
+pub use health::{Bundle, Checks, Health};
 pub use keys::{Keys, token_keys};

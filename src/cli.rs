@@ -30,6 +30,7 @@ mod create;
 mod delete;
 mod demo;
 mod describe;
+mod doctor;
 mod duration;
 mod explain;
 mod failure;
@@ -50,6 +51,7 @@ mod serve;
 mod session;
 mod set;
 mod simulate;
+mod support_bundle;
 mod terminal;
 mod trust;
 mod wait;
@@ -106,6 +108,10 @@ enum Command {
     Node(node::NodeArgs),
     /// Prove that an exported audit trail is whole.
     Audit(audit::AuditArgs),
+    /// Name what is wrong with this machine, or check how well it is closed (--cis).
+    Doctor(doctor::DoctorArgs),
+    /// Make one file for whoever helps, without secrets.
+    SupportBundle(support_bundle::SupportBundleArgs),
     /// Look at the settings.
     Config(config::ConfigArgs),
     /// Print the OpenAPI document of the HTTP API.
@@ -139,6 +145,8 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Node(args) => client(node::run(args)),
         Command::Audit(args) => audit::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::SupportBundle(args) => support_bundle::run(args),
         Command::Config(args) => config::run(args),
         Command::Openapi => output::print(&crate::gateway::document()),
     }

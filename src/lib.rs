@@ -36,7 +36,7 @@
 //! 1. `main`, [`cli`]
 //! 2. [`gateway`], [`agent`], [`simulate`]
 //! 3. [`app`] (holds the services), [`ui`]
-//! 4. [`clusters`], [`packs`], [`tenants`], [`trail`], [`appliance`], [`identity`], [`certificates`]
+//! 4. [`clusters`], [`packs`], [`tenants`], [`trail`], [`appliance`], [`doctor`], [`identity`], [`certificates`]
 //! 5. [`audit`], [`vault`]
 //! 6. [`rbac`], [`store`], [`bus`], [`keystore`], [`observability`], [`node`]
 //! 7. [`ids`], [`clock`], [`secret`], [`error`], [`files`], [`config`]
@@ -83,6 +83,7 @@ pub mod audit;
 pub mod appliance;
 pub mod certificates;
 pub mod clusters;
+pub mod doctor;
 pub mod identity;
 pub mod packs;
 pub mod tenants;

@@ -77,6 +77,7 @@ export const routes: Route[] = [
     need: 'certificate.get',
     load: () => import('./pages/appliance/Certificate.svelte'),
   },
+  { pattern: '/health', scope: 'system', need: 'platform.get', load: () => import('./pages/appliance/Health.svelte') },
   { pattern: '/keys', scope: 'system', need: 'platform.get', load: () => import('./pages/appliance/Keys.svelte') },
   {
     pattern: '/settings',

@@ -11,7 +11,7 @@ use super::{
     install, tasks,
 };
 use crate::{
-    appliance::{self, Keys, ServedCertificate},
+    appliance::{self, Health, Keys, ServedCertificate},
     audit::{Ledger, Sealer},
     certificates::InternalCa,
     clock::{Clock, Random},
@@ -21,6 +21,7 @@ use crate::{
         AccessTokens, ApiKeys, Assignments, Explain, Hasher, Login, Newcomers, Passwords, Peppers,
         Policies, Roles, SessionLimits, Sessions, Setup, Teams, Throttle, Users,
     },
+    node::paths::Paths,
     observability::{MetricsHandle, Readiness},
     rbac::Epochs,
     secret::Secret,
@@ -41,6 +42,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// What is counted, if this process counts.
     pub metrics: Option<MetricsHandle>,
+    /// The layout of the machine that this may be the appliance of.
+    pub node: Paths,
 }
 
 /// Why the application did not start. Nothing is left running.
@@ -57,7 +60,7 @@ impl App {
         parts: Parts,
         passphrase: Option<Secret<String>>,
     ) -> Result<Self, StartError> {
-        let Parts { config, clock, random, metrics } = parts;
+        let Parts { config, clock, random, metrics, node } = parts;
         let readiness = Readiness::default();
         let occupied = Occupied::new(&config.storage.data_dir)?;
         let store = open_store(&config).await?;
@@ -119,6 +122,7 @@ impl App {
             sessions,
             served_certificate,
             keys: Keys::new(ledger.clone(), token_keys),
+            health: Health::new(ledger.clone(), &node),
             started_at: clock.now(),
             readiness,
             metrics,

@@ -52,7 +52,7 @@ pub enum Alarm {
 
 impl CertificateInfo {
     /// Reads a certificate.
-    pub(super) fn from_der(der: &[u8]) -> Result<Self, X509Error> {
+    pub fn from_der(der: &[u8]) -> Result<Self, X509Error> {
         let (_, certificate) = X509Certificate::from_der(der).map_err(|error| match error {
             x509_parser::nom::Err::Error(error) | x509_parser::nom::Err::Failure(error) => error,
             x509_parser::nom::Err::Incomplete(_) => X509Error::InvalidCertificate,
@@ -68,6 +68,18 @@ impl CertificateInfo {
             not_after: Timestamp::from_seconds(validity.not_after.timestamp()),
             fingerprint: pairs.join(":"),
             pin: BASE64.encode(&Sha256::digest(certificate.public_key().raw)),
+        })
+    }
+
+    /// Whether it covers a DNS name or an IP address, as browsers see it: a star
+    /// stands for one label.
+    pub fn covers(&self, name: &str) -> bool {
+        self.names.iter().any(|covered| {
+            covered.eq_ignore_ascii_case(name)
+                || covered.strip_prefix("*.").is_some_and(|parent| {
+                    let rest = name.split_once('.').map(|(_, rest)| rest);
+                    rest.is_some_and(|rest| rest.eq_ignore_ascii_case(parent))
+                })
         })
     }
 

@@ -39,6 +39,12 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Settings {
+    /// The same, with a file that is read if none is named and it exists.
+    pub(super) fn or_file(mut self, file: PathBuf) -> Self {
+        self.config = self.config.or_else(|| file.exists().then_some(file));
+        self
+    }
+
     /// Loads the configuration; `flags` are further settings from other flags.
     pub(super) fn load(self, flags: Vec<(String, String)>) -> Result<Config, ConfigError> {
         let mut overrides = self.set;

@@ -10,6 +10,7 @@ pub(super) mod clusters;
 pub(super) mod context;
 pub(super) mod events;
 pub(super) mod health;
+pub(super) mod health_checks;
 pub(super) mod overview;
 pub(super) mod passwords;
 pub(super) mod platform;

@@ -16,6 +16,7 @@
 
 mod credentials;
 mod dispatch;
+mod doctor;
 mod events;
 mod logs;
 mod notify;

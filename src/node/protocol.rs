@@ -26,6 +26,7 @@
 //! form then come by themselves. Callers write `client.ask(YourRequest { … })`.
 
 mod status;
+mod support;
 
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ use crate::{
 pub use status::{
     Check, Health, Interface, Mistake, Pairing, SetUp, Share, Status, StatusRequest, UnitState,
 };
+pub use support::{BundleBytes, BundleMade, BundlePart, MachineChecks, MachineSeen, SupportBundle};
 
 /// The longest request line, in bytes.
 pub const LONGEST_REQUEST: usize = 128 * 1024;
@@ -86,6 +88,12 @@ asks! {
     Events(Events) -> EventList;
     /// Forget those events: they are in the audit trail.
     EventsTaken(EventsTaken) -> Done;
+    /// What is wrong with the machine, and how well it is closed.
+    MachineChecks(MachineChecks) -> MachineSeen;
+    /// Make a support bundle.
+    SupportBundle(SupportBundle) -> BundleMade;
+    /// Fetch some of it.
+    BundlePart(BundlePart) -> BundleBytes;
 }
 
 /// What a request needs before it is answered.
@@ -110,15 +118,21 @@ impl Request {
     pub fn need(&self) -> Need {
         let change = |action, permission| Need::Change { action, permission };
         match self {
-            Self::Status(_) | Self::Logs(_) => Need::Read,
+            Self::Status(_) | Self::Logs(_) | Self::MachineChecks(_) => Need::Read,
             Self::Power(Power::Reboot) => change("node.reboot", "platform.update"),
             Self::Power(Power::ShutDown) => change("node.shutDown", "platform.update"),
-            Self::Events(_) | Self::EventsTaken(_) => Need::ManagementPlane,
+            Self::Events(_)
+            | Self::EventsTaken(_)
+            | Self::SupportBundle(_)
+            | Self::BundlePart(_) => Need::ManagementPlane,
         }
     }
 
     /// How long the daemon works on it before it gives up.
     pub fn patience(&self) -> Duration {
+        if matches!(self, Self::MachineChecks(_) | Self::SupportBundle(_)) {
+            return Duration::from_mins(3);
+        }
         match self.need() {
             Need::Change { .. } => Duration::from_mins(10),
             Need::Read | Need::ManagementPlane => Duration::from_secs(20),

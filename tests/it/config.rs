@@ -19,6 +19,7 @@ pub(crate) async fn start_in(directory: &TempDir) -> palisade::error::Result<App
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         metrics: None,
+        node: palisade::node::paths::Paths::below(directory.path()),
     };
     App::start(parts).await
 }

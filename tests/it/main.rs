@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod coverage;
 mod crash;
+mod doctor;
 mod fleet;
 mod guards;
 mod http;

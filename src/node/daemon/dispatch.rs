@@ -2,10 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Context, events, logs, power, status};
+use super::{Context, doctor, events, logs, power, status};
 use crate::{
     error::{Error, Result},
-    node::protocol::{Ask, Events, EventsTaken, Logs, Power, Request, StatusRequest},
+    node::protocol::{
+        Ask, BundlePart, Events, EventsTaken, Logs, MachineChecks, Power, Request, StatusRequest,
+        SupportBundle,
+    },
 };
 
 /// Answers one request, which the caller may ask.
@@ -16,6 +19,9 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
         Request::Power(ask) => done::<Power>(power::power(context, ask).await),
         Request::Events(ask) => done::<Events>(Ok(events::list(context, ask))),
         Request::EventsTaken(ask) => done::<EventsTaken>(events::taken(context, ask)),
+        Request::MachineChecks(ask) => done::<MachineChecks>(doctor::checks(context, ask).await),
+        Request::SupportBundle(ask) => done::<SupportBundle>(doctor::bundle(context, ask).await),
+        Request::BundlePart(ask) => done::<BundlePart>(doctor::part(context, &ask)),
     }
 }
 

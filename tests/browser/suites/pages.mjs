@@ -29,6 +29,7 @@ const TENANT = [
   "/help",
   "/help/roles",
   "/help/metrics",
+  "/help/doctor",
   "/no-such-page",
 ];
 const SYSTEM = [
@@ -40,6 +41,7 @@ const SYSTEM = [
   "/api-keys",
   "/audit",
   "/platform",
+  "/health",
   "/certificate",
   "/keys",
   "/settings",

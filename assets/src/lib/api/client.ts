@@ -44,6 +44,8 @@ interface Call {
   version?: number | undefined;
   /** False for calls that are themselves about logging in. */
   recover?: boolean;
+  /** The answer is a file. */
+  file?: boolean;
 }
 
 /** Brings a lost session back; answers false when the user gave up. Set by session.svelte.ts. */
@@ -59,6 +61,8 @@ export const serverNow = (): number => Date.now() + skew;
 export const api = {
   get: <T>(path: string, query?: Query) => call<T>('GET', path, query ? { query } : {}),
   post: <T = void>(path: string, body?: unknown) => call<T>('POST', path, { body }),
+  /** A file that is made now. */
+  download: (path: string) => call<Blob>('POST', path, { file: true }),
   patch: <T = void>(path: string, body: unknown, version: number | undefined) =>
     call<T>('PATCH', path, { body, version }),
   put: <T = void>(path: string, body?: unknown, version?: number) => call<T>('PUT', path, { body, version }),
@@ -68,7 +72,7 @@ export const api = {
     call<T>(method, path, { body, recover: false }),
 };
 
-async function call<T>(method: string, path: string, { body, query, version, recover = true }: Call): Promise<T> {
+async function call<T>(method: string, path: string, { body, query, version, recover = true, file }: Call): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   // One key for all tries of this call, so that a try that was lost on the way back does nothing twice.
@@ -85,7 +89,7 @@ async function call<T>(method: string, path: string, { body, query, version, rec
   }
   const date = Date.parse(response.headers.get('Date') ?? '');
   if (date) skew = date - Date.now();
-  return read<T>(response);
+  return response.ok && file ? ((await response.blob()) as T) : read<T>(response);
 }
 
 async function send(url: string, request: RequestInit): Promise<Response> {

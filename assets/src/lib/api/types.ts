@@ -96,3 +96,9 @@ export type PasswordRules = Omit<PasswordPolicy, 'version' | 'blockList'> & { bl
 export type Certificate = Known<View<'CertificateView'>, { source: 'internal' | 'imported' }>;
 export type Keys = Known<View<'KeysView'>, { sealMode: 'unattended' | 'passphrase' }>;
 export type Platform = View<'PlatformView'>;
+export type HardeningItem = Known<View<'HardeningItem'>, { outcome: 'pass' | 'fail' | 'notApplicable' }>;
+export type Finding = Known<View<'DoctorFindingView'>, { severity: 'error' | 'warning' }>;
+export type Checks = {
+  doctor: Omit<View<'DoctorView'>, 'findings'> & { findings: Finding[] };
+  hardening: Omit<View<'HardeningView'>, 'items'> & { items: HardeningItem[] };
+};
