@@ -16,6 +16,7 @@ mod http;
 mod keys;
 mod kube;
 mod matrix;
+mod node;
 mod openapi;
 mod operations;
 mod peers;

@@ -53,6 +53,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ui", &[]),
     ("agent", &["bus"]),
     ("simulate", &["agent", "bus"]),
+    ("console", &["node"]),
     (
         "gateway",
         &[
