@@ -11,6 +11,7 @@ mod config;
 mod coverage;
 mod crash;
 mod doctor;
+mod first_boot;
 mod fleet;
 mod guards;
 mod http;
