@@ -217,6 +217,16 @@ impl Config {
                 "must be set because storage.database is \"postgres\"",
             );
         }
+        if self.storage.database == Database::Postgres
+            && self.postgres.ca_file.is_none()
+            && self.postgres.url.as_ref().is_some_and(|url| !url.is_local())
+        {
+            return wrong(
+                "storage.postgres.ca_file",
+                "must be set because the server is on another machine: name the CA that signed \
+                 its certificate",
+            );
+        }
         if self.bus.mode != BusMode::Off && !self.bus.websocket_listen.ip().is_loopback() {
             return wrong(
                 "bus.websocket_listen",

@@ -17,7 +17,7 @@ use std::{
 use super::tables::{ObjectKey, Phase, PodDetail, PodRow, Rows, Tables, Trouble, WorkloadRow};
 use crate::{
     bus::message::{
-        Capacity, MAX_NODES, MAX_WORKLOADS, NodeCounts, NodeState, PodCounts, Report,
+        Capacity, MAX_NODES, MAX_WORKLOADS, NodeCounts, NodeState, PodCounts, Report, Unreadable,
         WorkloadProblem,
     },
     clock::Timestamp,
@@ -25,6 +25,9 @@ use crate::{
 
 /// How long a pod may be pending before it counts as trouble.
 pub const PENDING_GRACE: Duration = Duration::from_mins(1);
+
+/// The longest cause that a report gives, in characters.
+const CAUSE_LENGTH: usize = 300;
 
 /// The state of the cluster at `now`.
 pub fn report(tables: &Tables, agent_version: &str, now: Timestamp) -> Report {
@@ -48,6 +51,7 @@ pub fn report(tables: &Tables, agent_version: &str, now: Timestamp) -> Report {
             used: tables.usage.map(|usage| usage.memory_bytes),
         },
         unhealthy_workloads: problems(tables, now),
+        unreadable: unreadable(tables),
     }
 }
 
@@ -79,6 +83,16 @@ pub fn is_news(old: &Report, new: &Report) -> bool {
     moved(old.cpu, new.cpu)
         || moved(old.memory, new.memory)
         || without_noise(old) != without_noise(new)
+}
+
+fn unreadable(tables: &Tables) -> Vec<Unreadable> {
+    let entries = tables.unreadable.iter();
+    entries
+        .map(|(what, cause)| Unreadable {
+            what: (*what).to_owned(),
+            cause: cause.chars().take(CAUSE_LENGTH).collect(),
+        })
+        .collect()
 }
 
 fn count(number: usize) -> u32 {

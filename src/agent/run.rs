@@ -4,7 +4,7 @@
 //! hold a session on the bus, renew in time.
 //! Must not know: how any of these work.
 
-use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use kube::{
     Client, Config,
@@ -28,6 +28,11 @@ use crate::{
     error::{Error, Kind, Result, chain},
 };
 
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Longer than a watch without events lives (`watch::WATCH_SECONDS`): silence
+/// beyond it means that the connection is dead.
+const READ_WITHIN: Duration = Duration::from_secs(150);
+
 /// Runs the agent until `shutdown` is ready. Works in any tokio runtime; one
 /// thread is enough.
 ///
@@ -43,6 +48,7 @@ pub async fn run(settings: AgentSettings, shutdown: impl Future<Output = ()>) ->
 /// One agent of one cluster.
 pub struct Agent {
     client: Client,
+    own: StateStore,
     management: Management,
     keeper: Keeper,
     clock: Arc<dyn Clock>,
@@ -67,11 +73,11 @@ impl Agent {
         let keeper = Keeper::new(
             management.clone(),
             settings.token.clone(),
-            store,
+            store.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
         );
-        Ok(Self { client, management, keeper, clock, random })
+        Ok(Self { client, own: store, management, keeper, clock, random })
     }
 
     /// Runs until `shutdown` is ready.
@@ -83,7 +89,7 @@ impl Agent {
             "agent starts"
         );
         let observed = Arc::new(Observed::default());
-        let watch = ClusterWatch::new(self.client.clone(), Arc::clone(&observed));
+        let watch = ClusterWatch::new(self.client.clone(), self.own.clone(), Arc::clone(&observed));
         tokio::select! {
             () = shutdown => info!("agent stops"),
             never = watch.run() => match never {},
@@ -167,6 +173,7 @@ async fn kubernetes(settings: &AgentSettings) -> Result<Client> {
             unusable("kubeconfig", message)
         })?,
     };
-    config.connect_timeout = Some(std::time::Duration::from_secs(10));
+    config.connect_timeout = Some(CONNECT_WITHIN);
+    config.read_timeout = Some(READ_WITHIN);
     Client::try_from(config).map_err(|cause| unusable("kubeconfig", chain(&cause)))
 }

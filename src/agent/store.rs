@@ -46,6 +46,11 @@ impl StateStore {
         })
     }
 
+    /// Whether the API server gives an answer that its database has to know.
+    pub(super) async fn answers(&self) -> kube::Result<()> {
+        self.configmaps.get_metadata_opt(&self.name).await.map(drop)
+    }
+
     /// Keeps `state`, replacing what was there.
     ///
     /// Errors: `Unavailable`.

@@ -8,7 +8,7 @@
 //! only a pod that may have to be named in a report keeps its name and reason.
 
 use std::{
-    collections::{HashMap, hash_map::DefaultHasher},
+    collections::{BTreeMap, HashMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
 };
 
@@ -143,6 +143,8 @@ pub struct Tables {
     pub kubernetes_version: String,
     /// How long the last light request took; `None` when it failed.
     pub api_latency_ms: Option<u32>,
+    /// Kinds that cannot be read at present, by their plural, and why.
+    pub unreadable: BTreeMap<&'static str, String>,
 }
 
 impl Tables {

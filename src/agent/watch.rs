@@ -28,6 +28,7 @@ use super::{
     objects::{DaemonSet, Deployment, Node, NodeMetrics, Object, Pod, ReplicaSet, StatefulSet},
     observed::Observed,
     quantity::Quantity,
+    store::StateStore,
     tables::{ObjectKey, Tabled, Usage},
 };
 use crate::error::chain;
@@ -36,6 +37,13 @@ use crate::error::chain;
 const PAGE: u32 = 50;
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
+/// How long one watch lives, in seconds. A connection that died silently is
+/// noticed when it is over, see `READ_WITHIN` in `run`.
+const WATCH_SECONDS: u32 = 120;
+/// How long reading may fail before a report says so.
+const HICCUP: Duration = Duration::from_secs(30);
+/// How often the API server is asked for its version.
+const VERSION_EVERY: Duration = Duration::from_mins(5);
 const METRICS_EVERY: Duration = Duration::from_secs(30);
 /// How often to look whether a cluster without a metrics API got one.
 const METRICS_ABSENT: Duration = Duration::from_mins(5);
@@ -45,13 +53,15 @@ const METRICS_WITHIN: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct ClusterWatch {
     client: Client,
+    own: StateStore,
     observed: Arc<Observed>,
 }
 
 impl ClusterWatch {
-    /// Watches through `client`.
-    pub fn new(client: Client, observed: Arc<Observed>) -> Self {
-        Self { client, observed }
+    /// Watches through `client`; what is the agent's `own` is looked at to see
+    /// whether the API server works.
+    pub fn new(client: Client, own: StateStore, observed: Arc<Observed>) -> Self {
+        Self { client, own, observed }
     }
 
     /// Follows the cluster for ever. Nothing that the API server does ends it;
@@ -85,30 +95,57 @@ impl ClusterWatch {
                 mine
             })
         };
-        let api = Api::<Object<V>>::all(self.client.clone());
-        let config = watcher::Config::default().page_size(PAGE);
-        let mut events = pin!(watcher(api, config).default_backoff());
         let mut trouble = Trouble::default();
         loop {
-            match events.try_next().await {
-                Ok(Some(event)) => {
-                    trouble.over(V::PLURAL);
-                    if self.take(event) {
+            let api = Api::<Object<V>>::all(self.client.clone());
+            let config = watcher::Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+            let mut events = pin!(watcher(api, config).default_backoff());
+            loop {
+                match events.try_next().await {
+                    Ok(Some(event)) => {
+                        trouble.over(V::PLURAL);
+                        self.readable(V::PLURAL);
+                        if self.take(event) {
+                            pass_on();
+                        }
+                    }
+                    // The stream of a watcher does not end; if it ever did, a
+                    // new one begins, and not in a tight loop.
+                    Ok(None) => break,
+                    Err(error) => {
+                        let cause = watcher_cause(&error);
+                        trouble.tell(V::PLURAL, cause.clone());
+                        if is_not_to_be_had(&error) || trouble.lasts() {
+                            self.unreadable::<V>(cause);
+                        }
                         pass_on();
+                        // A watch that begins again says nothing until something
+                        // happens. A new list says at once that all is well.
+                        if matches!(error, watcher::Error::WatchStartFailed(_)) {
+                            break;
+                        }
                     }
-                }
-                // The stream of a watcher does not end; if it ever did, waiting
-                // is better than spinning.
-                Ok(None) => sleep(PROBE_EVERY).await,
-                Err(error) => {
-                    if is_not_to_be_had(&error) {
-                        self.observed.update(|tables| V::rows(tables).give_up());
-                    }
-                    trouble.tell(V::PLURAL, watcher_cause(&error));
-                    pass_on();
                 }
             }
+            sleep(PROBE_EVERY).await;
         }
+    }
+
+    fn readable(&self, what: &'static str) {
+        if self.observed.read(|tables| tables.unreadable.contains_key(what)) {
+            self.observed.update(|tables| tables.unreadable.remove(what));
+        }
+    }
+
+    /// What there is of the kind must do for the report, which says so.
+    fn unreadable<V: Tabled>(&self, cause: String)
+    where
+        Object<V>: Resource<DynamicType = ()> + DeserializeOwned,
+    {
+        self.observed.update(|tables| {
+            V::rows(tables).give_up();
+            tables.unreadable.insert(V::PLURAL, cause);
+        });
     }
 
     /// Puts one event into its table; true when a list was completed.
@@ -140,15 +177,21 @@ impl ClusterWatch {
         let mut ticks = interval(PROBE_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut trouble = Trouble::default();
+        let mut version_due = Instant::now();
         loop {
             ticks.tick().await;
             let start = Instant::now();
-            let answer = timeout(PROBE_WITHIN, self.client.apiserver_version()).await;
+            // Not the version, which an API server knows by itself: one that
+            // has lost its database must not look well.
+            let answer = timeout(PROBE_WITHIN, self.own.answers()).await;
             let latency = u32::try_from(start.elapsed().as_millis()).unwrap_or(u32::MAX);
             let failure = match answer {
-                Ok(Ok(version)) => {
+                Ok(Ok(())) => {
                     trouble.over("the API server");
-                    self.learn(version.git_version, latency);
+                    self.observed.update_quietly(|tables| tables.api_latency_ms = Some(latency));
+                    if Instant::now() >= version_due && self.learn_version().await {
+                        version_due = Instant::now() + VERSION_EVERY;
+                    }
                     continue;
                 }
                 Ok(Err(error)) => cause(&error),
@@ -156,14 +199,20 @@ impl ClusterWatch {
             };
             self.observed.update_quietly(|tables| tables.api_latency_ms = None);
             trouble.tell("the API server", failure);
+            // What comes back may be another version.
+            version_due = Instant::now();
         }
     }
 
-    fn learn(&self, version: String, latency: u32) {
-        self.observed.update_quietly(|tables| tables.api_latency_ms = Some(latency));
+    async fn learn_version(&self) -> bool {
+        let Ok(Ok(found)) = timeout(PROBE_WITHIN, self.client.apiserver_version()).await else {
+            return false;
+        };
+        let version = found.git_version;
         if self.observed.read(|tables| tables.kubernetes_version != version) {
             self.observed.update(|tables| tables.kubernetes_version = version);
         }
+        true
     }
 
     /// Asks what the nodes use, as long as there is an API that knows.
@@ -212,20 +261,26 @@ fn sum(nodes: &[NodeMetrics]) -> Usage {
 
 /// Tells of trouble once, not at each try, and tells when it is over.
 #[derive(Default)]
-struct Trouble(Option<String>);
+struct Trouble(Option<(String, Instant)>);
 
 impl Trouble {
     fn tell(&mut self, what: &str, cause: String) {
-        if self.0.as_ref() != Some(&cause) {
+        let since = self.0.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+        if self.0.as_ref().is_none_or(|(told, _)| *told != cause) {
             warn!(%cause, "cannot read {what}; trying again: {cause}");
-            self.0 = Some(cause);
         }
+        self.0 = Some((cause, since));
     }
 
     fn over(&mut self, what: &str) {
         if self.0.take().is_some() {
             info!("{what} can be read again");
         }
+    }
+
+    /// Whether it is more than a hiccup, e.g. an API server that starts anew.
+    fn lasts(&self) -> bool {
+        self.0.as_ref().is_some_and(|(_, since)| since.elapsed() >= HICCUP)
     }
 }
 
@@ -260,3 +315,6 @@ pub(super) fn cause(error: &kube::Error) -> String {
         other => chain(other),
     }
 }
+
+#[cfg(test)]
+mod tests;

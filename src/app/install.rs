@@ -93,10 +93,17 @@ pub(super) async fn store_copy(tx: &mut Tx, keystore: &Keystore) -> Result<()> {
 /// Brings the copy in the database up to date, whoever has changed the keystore.
 /// Safe to repeat; writes nothing when there is nothing new.
 pub(super) async fn follow_keystore(store: &Store, keystore: &Keystore) -> Result<()> {
+    let is_known = async |tx: &mut Tx| -> Result<bool> {
+        let copy = store::installation::sealed_keystore(tx).await?.unwrap_or_default();
+        let known = Keystore::inspect(&copy).map_or(0, |copy| copy.generation);
+        Ok(keystore.status().generation <= known)
+    };
+    // Nearly always; there is one writer, and it has other things to do.
+    if is_known(&mut store.read().await?).await? {
+        return Ok(());
+    }
     let mut tx = store.begin().await?;
-    let copy = store::installation::sealed_keystore(&mut tx).await?.unwrap_or_default();
-    let known = Keystore::inspect(&copy).map_or(0, |copy| copy.generation);
-    if keystore.status().generation <= known {
+    if is_known(&mut tx).await? {
         return Ok(());
     }
     store_copy(&mut tx, keystore).await?;

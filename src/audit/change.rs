@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Kind, Result},
     ids::{AuditId, TenantId},
     observability::metrics,
-    rbac::{Actor, Epochs, Idempotency},
+    rbac::{Actor, Epochs, Idempotency, Principal},
     store::{Failure, Store, Tx, audit, idempotency, invalidation},
     vault::Vault,
 };
@@ -122,6 +122,11 @@ impl Change {
     /// Who acts.
     pub fn actor(&self) -> &Actor {
         &self.actor
+    }
+
+    /// Says who acts, once that is known: who logs in was nobody before.
+    pub fn acts_as(&mut self, principal: Principal) {
+        self.actor.principal = principal;
     }
 
     /// Says that rights, sessions or keys of a tenant change: every node

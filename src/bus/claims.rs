@@ -16,7 +16,7 @@
 //!   control's side cost 2 KiB for each tenant: at 500 tenants the token would
 //!   no longer fit into one message.)
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use nkeys::KeyPair;
@@ -67,6 +67,10 @@ pub(super) fn control_account(trust: &Trust, now: Timestamp) -> String {
     account(trust, &trust.control().public_key(), "control", now, &nats)
 }
 
+/// A key that was revoked never comes back, so everything is refused that was
+/// issued to it, also by a clock that went ahead of today's.
+const REVOKED_BEYOND: Duration = Duration::from_hours(24 * 400);
+
 /// The account of a tenant.
 pub(super) fn tenant_account(
     trust: &Trust,
@@ -94,7 +98,7 @@ pub(super) fn tenant_account(
         ],
         revocations: revocations
             .iter()
-            .map(|(key, at)| (key.as_str().to_owned(), at.as_seconds()))
+            .map(|(key, at)| (key.as_str().to_owned(), at.plus(REVOKED_BEYOND).as_seconds()))
             .collect(),
         ..Account::default()
     };

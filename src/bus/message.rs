@@ -48,12 +48,24 @@ pub struct Report {
     pub memory: Capacity,
     /// Workloads that lack replicas or whose pods fail; at most [`MAX_WORKLOADS`].
     pub unhealthy_workloads: Vec<WorkloadProblem>,
+    /// What the agent cannot read, so that the rest of the report may be old.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// The most nodes that one report names.
 pub const MAX_NODES: usize = 1_000;
 /// The most unhealthy workloads that one report names.
 pub const MAX_WORKLOADS: usize = 50;
+
+/// A kind of object that the Kubernetes API does not let the agent read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// The kind in the plural, e.g. `pods`.
+    pub what: String,
+    /// What the API server says.
+    pub cause: String,
+}
 
 /// How many nodes there are and how many are ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -58,7 +58,8 @@ impl Phase {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// The stable name: `no-heartbeat`, `node-not-ready`, `workload-unhealthy` or `api-failing`.
+    /// The stable name: `no-heartbeat`, `node-not-ready`, `workload-unhealthy`, `api-failing`
+    /// or `cannot-read`.
     pub code: String,
     /// A sentence for a person.
     pub message: String,
@@ -169,6 +170,11 @@ fn problems(report: &Report) -> Vec<Reason> {
     if workloads.len() > MOST_NAMED {
         let message = format!("{} more workloads are unhealthy.", workloads.len() - MOST_NAMED);
         reasons.push(Reason::new("workload-unhealthy", message));
+    }
+    for unreadable in report.unreadable.iter().take(MOST_NAMED) {
+        let cause = unreadable.cause.trim_end_matches('.');
+        let message = format!("The agent cannot read {}: {cause}.", unreadable.what);
+        reasons.push(Reason::new("cannot-read", message));
     }
     reasons
 }

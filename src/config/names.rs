@@ -150,6 +150,22 @@ impl PostgresUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the server is on this machine, so that nobody can sit between.
+    pub fn is_local(&self) -> bool {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let (authority, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let authority = authority.split('/').next().unwrap_or_default();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let host = match host.strip_prefix('[') {
+            Some(v6) => v6.split(']').next().unwrap_or_default(),
+            None => host.rsplit_once(':').map_or(host, |(host, _)| host),
+        };
+        let named = parameters.split('&').find_map(|parameter| parameter.strip_prefix("host="));
+        let host = percent_encoding::percent_decode_str(named.unwrap_or(host)).decode_utf8_lossy();
+        let loopback = || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        host.is_empty() || host.starts_with('/') || host == "localhost" || loopback()
+    }
 }
 
 impl Value for PostgresUrl {

@@ -121,6 +121,10 @@ fn a_mistake_in_the_file_names_the_key_and_the_line() {
         ("[bus]\nwebsocket_listen = '0.0.0.0:4280'\n", "must be a loopback address"),
         ("[session]\nidle_minutes = 5\n", "must be between 15 and 43200"),
         ("[storage]\ndatabase = 'postgres'\n", "storage.postgres.url (default) must be set"),
+        (
+            "[storage]\ndatabase = 'postgres'\n[storage.postgres]\nurl = 'postgresql://p@db/p'\n",
+            "storage.postgres.ca_file (default) must be set because the server is on another machine",
+        ),
         ("[server\n", "palisade.toml line 1 is not valid TOML"),
         ("[server]\nlisten = 1\nlisten = 2\n", "palisade.toml line 3 is not valid TOML"),
     ] {
@@ -176,6 +180,31 @@ fn a_password_in_the_database_url_is_refused_and_not_repeated() {
     ] {
         let told = refused(Sources::only([("storage.postgres.url", url)]));
         assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn only_a_database_on_this_machine_needs_no_ca() {
+    let local = |url: &str| {
+        let sources = Sources::only([("storage.postgres.url", url)]);
+        Config::load(sources).expect("settings").postgres.url.expect("a URL").is_local()
+    };
+    for here in [
+        "postgresql://palisade@127.0.0.1:5432/palisade",
+        "postgresql://palisade@[::1]:5432/palisade",
+        "postgresql://palisade@localhost/palisade",
+        "postgresql://palisade@%2Frun%2Fpostgresql:5432/palisade",
+        "postgresql://palisade@db.example.com/palisade?host=/run/postgresql",
+    ] {
+        assert!(local(here), "{here}");
+    }
+    for elsewhere in [
+        "postgresql://palisade@db.example.com/palisade",
+        "postgresql://palisade@192.0.2.7:5432/palisade",
+        "postgresql://palisade@[2001:db8::1]/palisade",
+        "postgresql://palisade@127.0.0.1/palisade?host=db.example.com",
+    ] {
+        assert!(!local(elsewhere), "{elsewhere}");
     }
 }
 

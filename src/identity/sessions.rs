@@ -223,11 +223,12 @@ impl Sessions {
             address: request.address.map(|address| address.to_string()),
         };
         let refresh = OneTimeSecret::random(Purpose::Refresh, self.ledger.random());
+        let principal = Principal::User { user, session };
+        change.acts_as(principal);
         let tx = change.tx();
         store::sessions::insert(tx, &row).await?;
         store::sessions::insert_refresh(tx, *refresh.digest().as_bytes(), tenant, session, now)
             .await?;
-        let principal = Principal::User { user, session };
         let caller = load_caller(tx, principal, tenant, user, Some(row.expires_at)).await?;
         change.commit(Event::new("auth.login").on_kind("user", user)).await?;
         self.signed_in(caller, session, refresh, row.expires_at)

@@ -170,6 +170,7 @@ impl Source for Plausible<'_> {
             cpu: capacity(NODE_MILLIS, state.cpu_used),
             memory: capacity(NODE_BYTES, state.memory_used),
             unhealthy_workloads: state.problems(),
+            unreadable: Vec::new(),
         })
     }
 

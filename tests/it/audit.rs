@@ -37,6 +37,13 @@ async fn changes_logins_and_failures_are_recorded_and_the_chain_is_whole() {
     {
         assert!(seen.contains(&(json!(expected.0), json!(expected.1))), "{expected:?}: {seen:?}");
     }
+    let login = records
+        .items()
+        .iter()
+        .find(|record| record["action"] == "auth.login" && record["outcome"] == "success")
+        .expect("a login");
+    assert_eq!(login["actor"]["kind"], "user", "{login}");
+    assert_eq!(login["actor"]["uid"], login["object"]["uid"], "{login}");
     let verdict = verified(&acme).await;
     assert_eq!(verdict["ok"], true, "{verdict}");
     assert!(verdict["records"].as_i64() >= Some(3), "{verdict}");

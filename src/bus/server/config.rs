@@ -30,7 +30,9 @@ pub(super) fn resolver_directory(settings: &BusSettings) -> PathBuf {
 
 /// Where the configuration is written; also how we know our own broker by its command line.
 pub(super) fn config_file(settings: &BusSettings) -> PathBuf {
-    settings.directory.join("nats-server.conf")
+    let path = settings.directory.join("nats-server.conf");
+    // By its whole path a broker that an earlier run has left behind is found.
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// The text of the configuration.

@@ -7,7 +7,10 @@
 use std::{
     collections::VecDeque,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     path::Path,
     process::{Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -131,6 +134,8 @@ fn command(binary: &Path, config: &Path) -> Command {
         Command::new(binary)
     };
     command.arg("-c").arg(config);
+    // Ctrl-C is for us: the broker goes when the last agent has been told.
+    command.process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -261,9 +266,17 @@ fn living_owner(broker: Pid) -> Option<i32> {
     let theirs = std::fs::read_link(format!("/proc/{parent}/exe")).ok()?;
     let parent: i32 = parent.parse().ok()?;
     let is_us = u32::try_from(parent).is_ok_and(|parent| parent == std::process::id());
-    // The name, because the program may have been replaced by a newer one.
-    let same = own.file_name() == theirs.file_name();
-    (same && !is_us).then_some(parent)
+    (same_program(&own, &theirs) && !is_us).then_some(parent)
+}
+
+/// The name counts, because the program may have been replaced by a newer one;
+/// the kernel marks the old one as deleted then.
+fn same_program(one: &Path, other: &Path) -> bool {
+    let name = |path: &Path| {
+        let name = path.file_name()?.to_str()?;
+        Some(name.strip_suffix(" (deleted)").unwrap_or(name).to_owned())
+    };
+    name(one).is_some() && name(one) == name(other)
 }
 
 fn brokers_with(config: &Path) -> Vec<Pid> {
@@ -281,4 +294,18 @@ fn is_broker_with(pid: Pid, config: &Path) -> bool {
     };
     let mut tail = line.split(|byte| *byte == 0).rev().filter(|argument| !argument.is_empty());
     tail.next() == Some(config.as_os_str().as_encoded_bytes()) && tail.next() == Some(b"-c")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_replaced_is_still_the_same_program() {
+        let same = |one: &str, other: &str| same_program(Path::new(one), Path::new(other));
+        assert!(same("/usr/bin/palisade", "/usr/bin/palisade (deleted)"));
+        assert!(same("/usr/bin/palisade", "/opt/palisade"));
+        assert!(!same("/usr/bin/palisade", "/usr/bin/bash"));
+        assert!(!same("/", "/"));
+    }
 }

@@ -15,6 +15,25 @@ async fn lets_in(rig: &Rig, tenant: TenantId) -> bool {
 }
 
 #[tokio::test]
+async fn credentials_of_a_clock_that_was_ahead_are_revoked_too() {
+    let rig = Rig::start(&[tenant(1)]).await;
+    let seed = AgentKey::generate(&SystemRandom).seed();
+    let key = || AgentKey::from_seed(&seed).expect("a key");
+    let ahead = SystemClock.now().plus(Duration::from_hours(1));
+    let (jwt, _) = rig.bus.issue_agent(
+        tenant(1),
+        cluster(1),
+        &key().public_key(),
+        ahead,
+        Duration::from_hours(2),
+    );
+    let mut agent = Agent::connect(&rig.bus, cluster(1), key(), jwt.clone()).await.expect("let in");
+    rig.bus.revoke(tenant(1), &key().public_key(), SystemClock.now()).await.expect("revoked");
+    assert!(cut_off(&mut agent, Duration::from_secs(5)).await, "still connected");
+    assert!(Agent::connect(&rig.bus, cluster(1), key(), jwt).await.is_err(), "let in again");
+}
+
+#[tokio::test]
 async fn a_revocation_cuts_the_live_connection_and_spares_the_others() {
     let rig = Rig::start(&[tenant(1)]).await;
     let mut revoked = rig.agent(tenant(1), cluster(1)).await;

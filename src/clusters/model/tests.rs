@@ -1,5 +1,5 @@
 use super::*;
-use crate::bus::message::{NodeCounts, NodeState, WorkloadProblem};
+use crate::bus::message::{NodeCounts, NodeState, Unreadable, WorkloadProblem};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -129,6 +129,16 @@ fn each_unhealthy_workload_is_a_reason() {
             "Deployment shop/front: 1 of 3 replicas are ready."
         ]
     );
+}
+
+#[test]
+fn what_the_agent_cannot_read_is_a_reason() {
+    let pods = Unreadable { what: "pods".to_owned(), cause: "pods is forbidden.".to_owned() };
+    let report = Report { unreadable: vec![pods], ..Report::default() };
+    let verdict = Given::with(report).decide(1_001);
+    assert_eq!(verdict.phase, Phase::Degraded);
+    assert_eq!(verdict.reasons[0].code, "cannot-read");
+    assert_eq!(verdict.reasons[0].message, "The agent cannot read pods: pods is forbidden.");
 }
 
 #[test]

@@ -4,9 +4,16 @@
 //! than before, or nothing any more, gets the end of the stream; the client
 //! then connects again and reloads its lists.
 
-use std::{convert::Infallible, fmt::Write as _, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::{Request, State},
     http::{HeaderMap, header},
@@ -24,14 +31,18 @@ use super::{clusters::ClusterView, overview::OverviewView};
 use crate::{
     app::App,
     clusters::Change,
-    error::{Kind, Result},
+    error::{Error, Kind, Result},
     gateway::{cookies, extract::SignedIn, respond::Answer},
     identity::Caller,
-    ids::ProjectId,
+    ids::{ProjectId, UserId},
     rbac::{Permission, Reach},
     secret::Secret,
 };
 
+/// Streams that one user may have open: a browser with many tabs, and some programs.
+const PER_USER: usize = 64;
+/// After this time a place may be free again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How often the caller's session and rights are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Silence longer than this makes proxies close connections.
@@ -40,7 +51,46 @@ const COMMENT_AFTER: Duration = Duration::from_secs(15);
 const OVERVIEW_EVERY: Duration = Duration::from_secs(2);
 
 pub(in crate::gateway) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(stream_events))
+    OpenApiRouter::new().routes(routes!(stream_events)).layer(Extension(Open::default()))
+}
+
+/// How many streams each user has open.
+#[derive(Clone, Debug, Default)]
+struct Open(Arc<Mutex<HashMap<UserId, usize>>>);
+
+/// The right to one stream; given back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    open: Open,
+    user: UserId,
+}
+
+impl Open {
+    /// Kind: `RateLimited` when the user has [`PER_USER`] already.
+    fn place(&self, user: UserId) -> Result<Place> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(user).or_default();
+        if *count >= PER_USER {
+            let message = format!("You have {PER_USER} live views open already.");
+            return Err(Error::new(Kind::RateLimited, "too-many-streams", message)
+                .with_hint("Close some tabs, or stop programs that follow events.")
+                .with_retry_after(RETRY_AFTER));
+        }
+        *count += 1;
+        Ok(Place { open: self.clone(), user })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.open.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.user);
+            }
+        }
+    }
 }
 
 /// Follow what changes: `cluster`, `clusterDeleted`, `overview`, `session`.
@@ -49,12 +99,14 @@ pub(in crate::gateway) fn routes() -> OpenApiRouter<App> {
         body = String, content_type = "text/event-stream")))]
 async fn stream_events(
     State(app): State<App>,
+    Extension(open): Extension<Open>,
     SignedIn(caller, _): SignedIn,
     request: Request,
 ) -> Answer<Response> {
+    let place = open.place(caller.user)?;
     let credential = credential(request.headers()).unwrap_or_default();
     let changes = app.clusters().changes();
-    let stream = Stream::new(app, caller, Secret::new(credential), changes);
+    let stream = Stream::new(app, caller, Secret::new(credential), changes, place);
     let chunks = futures_util::stream::unfold(stream, async |mut stream| {
         let text = stream.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), stream))
@@ -88,6 +140,7 @@ struct Stream {
     overview_sent: Option<Instant>,
     sent: u64,
     over: bool,
+    _place: Place,
 }
 
 impl Stream {
@@ -96,6 +149,7 @@ impl Stream {
         caller: Caller,
         credential: Secret<String>,
         changes: broadcast::Receiver<Change>,
+        place: Place,
     ) -> Self {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -114,6 +168,7 @@ impl Stream {
             overview_sent: None,
             sent: 0,
             over: false,
+            _place: place,
         }
     }
 
@@ -222,5 +277,25 @@ impl Stream {
         let mut text = String::with_capacity(data.len() + 64);
         let _ = write!(text, "id: {}\nevent: {name}\ndata: {data}\n\n", self.sent);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemRandom;
+
+    #[test]
+    fn one_user_cannot_take_the_streams_of_others_and_gets_places_back() {
+        let open = Open::default();
+        let (greedy, other) = (UserId::random(&SystemRandom), UserId::random(&SystemRandom));
+        let mut places: Vec<_> =
+            (0..PER_USER).map(|_| open.place(greedy).expect("a place")).collect();
+        assert_eq!(open.place(greedy).expect_err("too many").code(), "too-many-streams");
+        open.place(other).expect("not his fault");
+        places.pop();
+        open.place(greedy).expect("one was given back");
+        drop(places);
+        assert!(open.0.lock().expect("whole").is_empty(), "nothing is remembered");
     }
 }

@@ -44,7 +44,7 @@ struct ClusterProject {
 /// One thing that is wrong.
 #[derive(Debug, Serialize, ToSchema)]
 struct ClusterReason {
-    /// `no-heartbeat`, `node-not-ready`, `workload-unhealthy` or `api-failing`.
+    /// `no-heartbeat`, `node-not-ready`, `workload-unhealthy`, `api-failing` or `cannot-read`.
     code: String,
     message: String,
 }

@@ -162,6 +162,13 @@ fn own_cpu() -> Result<u64> {
 }
 
 fn main() -> Result<()> {
+    // Cedar refuses to decide when little stack seems to be left, and musl knows
+    // the size of a main thread's stack only as far as it has grown.
+    let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(answer)?;
+    thread.join().map_err(|_| anyhow::anyhow!("it has panicked"))?
+}
+
+fn answer() -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let world: World = serde_json::from_str(&lines.next().context("no world")??)?;
     let (cedar, casbin) = (Cedar::new(&world)?, Casbin::new(&world)?);

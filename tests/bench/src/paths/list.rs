@@ -119,5 +119,6 @@ fn report() -> Report {
         cpu: Capacity { allocatable: 48_000, used: Some(17_000) },
         memory: Capacity { allocatable: 6 << 35, used: Some(3 << 35) },
         unhealthy_workloads: Vec::new(),
+        unreadable: Vec::new(),
     }
 }
