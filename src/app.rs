@@ -6,6 +6,7 @@
 //! Handlers get an [`App`] and reach the services through it; a service holds
 //! what it needs and never the whole `App`.
 
+mod before_update;
 mod bus;
 mod data_dir;
 mod install;
@@ -36,6 +37,7 @@ use crate::{
     trail::Trail,
 };
 
+pub use before_update::BeforeUpdate;
 pub use data_dir::Occupied;
 pub use offline::{Offline, Source};
 pub use start::{Parts, StartError};

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    App, Services, bus,
+    App, Services, before_update, bus,
     data_dir::{self, Occupied},
     install, tasks,
 };
@@ -23,6 +23,7 @@ use crate::{
     },
     observability::{MetricsHandle, Readiness},
     rbac::Epochs,
+    release::Build,
     secret::Secret,
     store::{PostgresSettings, Store, StoreSettings},
     tenants::{Projects, Tenants},
@@ -60,7 +61,9 @@ impl App {
         let Parts { config, clock, random, metrics } = parts;
         let readiness = Readiness::default();
         let occupied = Occupied::new(&config.storage.data_dir)?;
+        before_update::refuse_half_restored(&config)?;
         let store = open_store(&config).await?;
+        before_update::keep(&config, &store, &Build::own(), clock.now()).await?;
         let keystore =
             install::keystore(&config, passphrase.as_ref(), &store, &clock, &random).await?;
         drop(passphrase);
@@ -139,6 +142,7 @@ impl App {
 /// The database of the settings, with its limits.
 pub(super) async fn open_store(config: &Config) -> Result<Store> {
     let store = Store::open(&store_settings(config)?).await?;
+    store.refuse_newer_data(&Build::own()).await?;
     Ok(store.with_statement_limit(config.storage.statement_timeout_ms.duration()))
 }
 

@@ -29,3 +29,4 @@ mod setup;
 mod simulate;
 mod takeover;
 mod tidy;
+mod updates;

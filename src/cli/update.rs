@@ -1,0 +1,39 @@
+//! `palisade update`: making, checking and installing updates.
+
+mod offline;
+mod restore;
+
+use clap::{Args, Subcommand};
+
+use super::failure::Result;
+
+/// Arguments of `palisade update`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateArgs {
+    #[command(subcommand)]
+    command: UpdateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum UpdateCommand {
+    /// Put the data back as it was before an update (appliance stopped).
+    RestoreData(restore::RestoreArgs),
+    /// Make a pair of keys for signing updates, away from any appliance.
+    Key(offline::KeyArgs),
+    /// Make a signed update file of what `appliance/build` has left.
+    Make(offline::MakeArgs),
+    /// Show what an update file says about itself, without believing it.
+    Inspect(offline::InspectArgs),
+    /// Check an update file against public keys.
+    Verify(offline::VerifyArgs),
+}
+
+pub(super) async fn run(args: UpdateArgs) -> Result<()> {
+    match args.command {
+        UpdateCommand::RestoreData(args) => restore::run(args).await,
+        UpdateCommand::Key(args) => offline::key(args),
+        UpdateCommand::Make(args) => offline::make(args),
+        UpdateCommand::Inspect(args) => offline::inspect(&args),
+        UpdateCommand::Verify(args) => offline::verify(&args),
+    }
+}
