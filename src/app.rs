@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    appliance::{Keys, ServedCertificate},
+    appliance::{Keys, ServedCertificate, Updates},
     audit::Ledger,
     certificates::{CertificateInfo, CertificateStore},
     clock::Timestamp,
@@ -55,6 +55,7 @@ pub(crate) struct Services {
     metrics: Option<MetricsHandle>,
     served_certificate: ServedCertificate,
     keys: Keys,
+    updates: Arc<Updates>,
     started_at: Timestamp,
     sessions: Arc<Sessions>,
     login: Login,
@@ -97,6 +98,8 @@ parts! {
     served_certificate: ServedCertificate;
     /// The installation's keys.
     keys: Keys;
+    /// Updates of the image.
+    updates: Arc<Updates>;
     /// Login sessions.
     sessions: Sessions;
     /// Logging in.

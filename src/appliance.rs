@@ -1,12 +1,14 @@
 //! The appliance itself, as system administrators run it: its server
-//! certificate and its keys.
+//! certificate, its keys and the updates of its image.
 //!
-//! Owns: which certificate is served and where it is kept, and the rotation of
-//! the installation's keys.
+//! Owns: which certificate is served and where it is kept, the rotation of
+//! the installation's keys, and the update file that is uploaded.
 //! Must not know: HTTP, or how a certificate is checked.
 
 mod certificate;
 mod keys;
+mod updates;
 
 pub use certificate::{ServedCertificate, Source};
 pub use keys::{Keys, token_keys};
+pub use updates::{InstallFrom, Updates, UpdatesNow};

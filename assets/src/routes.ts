@@ -77,6 +77,12 @@ export const routes: Route[] = [
     need: 'certificate.get',
     load: () => import('./pages/appliance/Certificate.svelte'),
   },
+  {
+    pattern: '/updates',
+    scope: 'system',
+    need: 'platform.get',
+    load: () => import('./pages/appliance/Updates.svelte'),
+  },
   { pattern: '/keys', scope: 'system', need: 'platform.get', load: () => import('./pages/appliance/Keys.svelte') },
   {
     pattern: '/settings',

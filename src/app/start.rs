@@ -11,7 +11,7 @@ use super::{
     install, tasks,
 };
 use crate::{
-    appliance::{self, Keys, ServedCertificate},
+    appliance::{self, Keys, ServedCertificate, Updates},
     audit::{Ledger, Sealer},
     certificates::InternalCa,
     clock::{Clock, Random},
@@ -21,6 +21,7 @@ use crate::{
         AccessTokens, ApiKeys, Assignments, Explain, Hasher, Login, Newcomers, Passwords, Peppers,
         Policies, Roles, SessionLimits, Sessions, Setup, Teams, Throttle, Users,
     },
+    node::paths::Paths,
     observability::{MetricsHandle, Readiness},
     rbac::Epochs,
     release::Build,
@@ -42,6 +43,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// What is counted, if this process counts.
     pub metrics: Option<MetricsHandle>,
+    /// The layout of the machine, where its node daemon is asked.
+    pub node: Paths,
 }
 
 /// Why the application did not start. Nothing is left running.
@@ -58,7 +61,7 @@ impl App {
         parts: Parts,
         passphrase: Option<Secret<String>>,
     ) -> Result<Self, StartError> {
-        let Parts { config, clock, random, metrics } = parts;
+        let Parts { config, clock, random, metrics, node } = parts;
         let readiness = Readiness::default();
         let occupied = Occupied::new(&config.storage.data_dir)?;
         before_update::refuse_half_restored(&config)?;
@@ -122,6 +125,7 @@ impl App {
             sessions,
             served_certificate,
             keys: Keys::new(ledger.clone(), token_keys),
+            updates: Arc::new(Updates::new(ledger.clone(), &node, &config.storage.data_dir)),
             started_at: clock.now(),
             readiness,
             metrics,

@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     gateway::Server,
+    node::paths::Paths,
     observability::{self, Metrics},
     secret::Secret,
 };
@@ -70,6 +71,7 @@ async fn serve(config: Config, passphrase: Option<Secret<String>>) -> Result<()>
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         metrics: Some(metrics),
+        node: Paths::default(),
     };
     let app = App::start_with(parts, passphrase).await?;
     // First, so that nobody who has seen the greeting ends it the hard way.

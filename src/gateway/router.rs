@@ -39,6 +39,7 @@ pub(super) fn described() -> OpenApiRouter<App> {
         .merge(routes::audit::routes())
         .merge(routes::settings::routes())
         .merge(routes::platform::routes())
+        .merge(routes::updates::routes())
 }
 
 /// The whole gateway as a service.

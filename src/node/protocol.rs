@@ -26,6 +26,7 @@
 //! form then come by themselves. Callers write `client.ask(YourRequest { … })`.
 
 mod status;
+mod update;
 
 use std::time::Duration;
 
@@ -39,6 +40,10 @@ use crate::{
 
 pub use status::{
     Check, Health, Interface, Mistake, Pairing, SetUp, Share, Status, StatusRequest, UnitState,
+};
+pub use update::{
+    CheckMirror, CheckUpload, InstallUpdate, MirrorAnswer, OfVersion, RestartIntoUpdate,
+    UpdateSource, UpdateState,
 };
 
 /// The longest request line, in bytes.
@@ -86,6 +91,16 @@ asks! {
     Events(Events) -> EventList;
     /// Forget those events: they are in the audit trail.
     EventsTaken(EventsTaken) -> Done;
+    /// What runs, and what becomes of an update.
+    UpdateState(UpdateState) -> crate::node::update::Status;
+    /// Whether an uploaded file is good.
+    CheckUpload(CheckUpload) -> crate::node::update::Offer;
+    /// What the mirror offers.
+    CheckMirror(CheckMirror) -> MirrorAnswer;
+    /// Install an update into the other slot.
+    InstallUpdate(InstallUpdate) -> OfVersion;
+    /// Restart into what was installed.
+    RestartIntoUpdate(RestartIntoUpdate) -> OfVersion;
 }
 
 /// What a request needs before it is answered.
@@ -110,7 +125,11 @@ impl Request {
     pub fn need(&self) -> Need {
         let change = |action, permission| Need::Change { action, permission };
         match self {
-            Self::Status(_) | Self::Logs(_) => Need::Read,
+            Self::Status(_) | Self::Logs(_) | Self::UpdateState(_) => Need::Read,
+            // Reading hundreds of megabytes, and calls to the outside, are not for everybody.
+            Self::CheckUpload(_) | Self::CheckMirror(_) => Need::ManagementPlane,
+            Self::InstallUpdate(_) => update::INSTALL,
+            Self::RestartIntoUpdate(_) => update::RESTART,
             Self::Power(Power::Reboot) => change("node.reboot", "platform.update"),
             Self::Power(Power::ShutDown) => change("node.shutDown", "platform.update"),
             Self::Events(_) | Self::EventsTaken(_) => Need::ManagementPlane,
@@ -119,6 +138,12 @@ impl Request {
 
     /// How long the daemon works on it before it gives up.
     pub fn patience(&self) -> Duration {
+        match self {
+            // A mirror behind a slow line, and a slow disk.
+            Self::InstallUpdate(_) => return Duration::from_hours(3),
+            Self::CheckUpload(_) | Self::CheckMirror(_) => return Duration::from_mins(10),
+            _ => {}
+        }
         match self.need() {
             Need::Change { .. } => Duration::from_mins(10),
             Need::Read | Need::ManagementPlane => Duration::from_secs(20),

@@ -30,3 +30,4 @@ mod simulate;
 mod takeover;
 mod tidy;
 mod updates;
+mod updates_api;

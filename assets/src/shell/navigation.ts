@@ -42,6 +42,7 @@ const groups: Group[] = [
     name: 'Appliance',
     entries: [
       { href: '/platform', label: 'Platform', icon: 'platform', need: 'platform.get', scope: 'system' },
+      { href: '/updates', label: 'Updates', icon: 'download', need: 'platform.get', scope: 'system' },
       { href: '/certificate', label: 'Certificate', icon: 'certificate', need: 'certificate.get' },
       { href: '/keys', label: 'Keys', icon: 'keys', need: 'platform.get', scope: 'system' },
       { href: '/settings', label: 'Settings', icon: 'settings', key: 's', need: 'passwordPolicy.get' },

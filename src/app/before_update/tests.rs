@@ -36,6 +36,7 @@ impl Given {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             metrics: None,
+            node: crate::node::paths::Paths::below(self.place.path()),
         })
         .await
     }

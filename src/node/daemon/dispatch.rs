@@ -2,10 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Context, events, logs, power, status};
+use super::{Context, events, logs, power, status, update};
 use crate::{
     error::{Error, Result},
-    node::protocol::{Ask, Events, EventsTaken, Logs, Power, Request, StatusRequest},
+    node::protocol::{
+        Ask, CheckMirror, CheckUpload, Events, EventsTaken, InstallUpdate, Logs, Power, Request,
+        RestartIntoUpdate, StatusRequest, UpdateState,
+    },
 };
 
 /// Answers one request, which the caller may ask.
@@ -14,6 +17,13 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
         Request::Status(ask) => done::<StatusRequest>(status::status(context, ask).await),
         Request::Logs(ask) => done::<Logs>(logs::read(context, ask).await),
         Request::Power(ask) => done::<Power>(power::power(context, ask).await),
+        Request::UpdateState(ask) => done::<UpdateState>(update::state(context, ask)),
+        Request::CheckUpload(ask) => done::<CheckUpload>(update::check_upload(context, ask).await),
+        Request::CheckMirror(ask) => done::<CheckMirror>(update::check_mirror(context, ask).await),
+        Request::InstallUpdate(ask) => done::<InstallUpdate>(update::install(context, ask).await),
+        Request::RestartIntoUpdate(ask) => {
+            done::<RestartIntoUpdate>(update::restart(context, ask).await)
+        }
         Request::Events(ask) => done::<Events>(Ok(events::list(context, ask))),
         Request::EventsTaken(ask) => done::<EventsTaken>(events::taken(context, ask)),
     }

@@ -96,3 +96,18 @@ export type PasswordRules = Omit<PasswordPolicy, 'version' | 'blockList'> & { bl
 export type Certificate = Known<View<'CertificateView'>, { source: 'internal' | 'imported' }>;
 export type Keys = Known<View<'KeysView'>, { sealMode: 'unattended' | 'passphrase' }>;
 export type Platform = View<'PlatformView'>;
+export type Updates = Known<
+  View<'UpdatesView'>,
+  {
+    last: Known<
+      View<'OutcomeView'>,
+      { result: 'waiting' | 'trial' | 'good' | 'failing' | 'rolledBack' | 'left' | 'interrupted' | 'gone' }
+    > | null;
+    progress: Known<
+      View<'ProgressView'>,
+      { step: 'downloading' | 'checking' | 'unpacking' | 'writing' | 'done' | 'failed' }
+    > | null;
+  }
+>;
+export type UpdateOffer = View<'OfferView'>;
+export type UpdateCheck = View<'CheckedView'>;
