@@ -56,6 +56,7 @@ mod simulate;
 mod support_bundle;
 mod terminal;
 mod trust;
+mod update;
 mod wait;
 
 /// Manage fleets of Kubernetes clusters from behind the firewall.
@@ -82,7 +83,6 @@ enum Command {
     /// Create an object.
     Create(create::CreateArgs),
     /// Change fields of an object.
-    #[command(alias = "update")]
     Set(set::SetArgs),
     /// Delete objects.
     Delete(delete::DeleteArgs),
@@ -100,6 +100,8 @@ enum Command {
     Recover(recover::RecoverArgs),
     /// Show the machine's own screen (a service of the image).
     Console(console::ConsoleArgs),
+    /// Make, check and install updates of an appliance.
+    Update(update::UpdateArgs),
     /// Print a completion script for a shell.
     Completion(completion::CompletionArgs),
     /// Run the management plane.
@@ -146,6 +148,7 @@ pub fn run() -> ExitCode {
         Command::Keys(args) => client(keys::run(args)),
         Command::Recover(args) => client(recover::run(args)),
         Command::Console(args) => console::run(args),
+        Command::Update(args) => client(update::run(args)),
         Command::Completion(args) => completion::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Agent(args) => agent::run(args),

@@ -28,3 +28,4 @@ pub mod properties;
 pub mod protocol;
 pub mod render;
 pub mod sources;
+pub mod update;

@@ -30,6 +30,7 @@ mod recovery;
 mod serve;
 mod socket;
 mod status;
+mod update;
 
 use std::{ffi::OsString, sync::Arc, time::Duration};
 
@@ -141,6 +142,7 @@ pub async fn run(options: Options) -> Result<()> {
         proving: Mutex::default(),
         recovering: Mutex::default(),
     });
+    update::tidy(&node);
     notify::ready(notify.as_deref());
     tracing::info!(socket = %node.paths.socket().display(), "the node daemon listens");
     serve::serve(&node, &listener, &stopping).await;

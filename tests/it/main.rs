@@ -32,3 +32,5 @@ mod setup;
 mod simulate;
 mod takeover;
 mod tidy;
+mod updates;
+mod updates_api;

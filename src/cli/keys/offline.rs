@@ -50,6 +50,11 @@ impl Place {
         let passphrase = terminal::passphrase(&config, renew)?;
         Ok(Offline::new(config, passphrase)?)
     }
+
+    /// Takes the appliance for work that does not open its keystore.
+    pub(in crate::cli) fn take_closed(self) -> Result<Offline> {
+        Ok(Offline::new(self.config()?, None)?)
+    }
 }
 
 /// Arguments of `palisade keys recover`.

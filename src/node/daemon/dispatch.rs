@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Context, answers, bundle, doctor, events, logs, power, recovery, status};
+use super::{Context, answers, bundle, doctor, events, logs, power, recovery, status, update};
 use crate::{
     error::{Error, Result},
     node::protocol::{
-        Amend, Answers, Ask, BundlePart, Events, EventsTaken, KeepBundle, Logs, MachineChecks,
-        Power, RenewCertificate, Request, ResetAdministrator, StatusRequest, SupportBundle,
+        Amend, Answers, Ask, BundlePart, CheckMirror, CheckUpload, Events, EventsTaken,
+        InstallUpdate, KeepBundle, Logs, MachineChecks, Power, RenewCertificate, Request,
+        ResetAdministrator, RestartIntoUpdate, StatusRequest, SupportBundle, UpdateState,
     },
 };
 
@@ -26,6 +27,13 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
         }
         Request::KeepBundle(ask) => done::<KeepBundle>(bundle::make(context, ask).await),
         Request::Power(ask) => done::<Power>(power::power(context, ask).await),
+        Request::UpdateState(ask) => done::<UpdateState>(update::state(context, ask)),
+        Request::CheckUpload(ask) => done::<CheckUpload>(update::check_upload(context, ask).await),
+        Request::CheckMirror(ask) => done::<CheckMirror>(update::check_mirror(context, ask).await),
+        Request::InstallUpdate(ask) => done::<InstallUpdate>(update::install(context, ask).await),
+        Request::RestartIntoUpdate(ask) => {
+            done::<RestartIntoUpdate>(update::restart(context, ask).await)
+        }
         Request::Events(ask) => done::<Events>(Ok(events::list(context, ask))),
         Request::EventsTaken(ask) => done::<EventsTaken>(events::taken(context, ask)),
         Request::MachineChecks(ask) => done::<MachineChecks>(doctor::checks(context, ask).await),
