@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Kind, Result},
     ids::TenantId,
     keystore::{Keystore, RecoveryKit, SealMode, Status},
-    rbac::{Actor, Epochs},
+    rbac::Actor,
     release::Version,
     secret::Secret,
     store::{self, Store},
