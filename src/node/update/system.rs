@@ -16,6 +16,7 @@ use crate::{
 
 const SYSUPDATE: &str = "/usr/lib/systemd/systemd-sysupdate";
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
+const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 /// Writing a slot of a gigabyte to a slow disk takes minutes.
 const PATIENCE: Duration = Duration::from_mins(20);
 /// More is not shown of what a program says.
@@ -25,7 +26,16 @@ const MOST_SAID: u64 = 16 * 1024;
 pub(super) async fn sysupdate(paths: &Paths, version: &Version) -> Result<()> {
     let version = version.to_string();
     let program = paths.at(SYSUPDATE);
-    run(&program, &["--no-pager", "update", version.as_str()]).await.map_err(|cause| {
+    let own = program.to_string_lossy();
+    let words = [own.as_ref(), "--no-pager", "update", version.as_str()];
+    let written = if paths.at("/run/systemd/system").is_dir() {
+        // As a service of its own: the daemon's sandbox has no disks.
+        let unit = ["--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--"];
+        run(&paths.at(SYSTEMD_RUN), &[&unit[..], &words[..]].concat()).await
+    } else {
+        run(&program, &words[1..]).await
+    };
+    written.map_err(|cause| {
         Error::new(
             Kind::Unavailable,
             "update-not-written",
