@@ -164,8 +164,8 @@ pub async fn write(
     let mut collected = Collected::default();
     let patient = machine.clone().with_limit(LIMIT);
     let programs = join_all(PROGRAMS.iter().map(|(_, command)| patient.run(command)));
-    let observe = causes::observe(machine, config, targets, clock);
-    let gather = facts::gather(machine, config, clock);
+    let observe = Box::pin(causes::observe(machine, config, targets, clock));
+    let gather = Box::pin(facts::gather(machine, config, clock));
     let listing = {
         let machine = machine.clone();
         let data_dir = config.as_ref().ok().map(|config| config.storage.data_dir.clone());

@@ -299,7 +299,7 @@ fn is_code(word: &str) -> bool {
         group.len() == 4 && group.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
     };
     let letters = word.chars().any(|c| c.is_ascii_uppercase());
-    groups.len() >= 2 && groups.iter().all(|group| of_four(group)) && (letters || groups.len() >= 4)
+    groups.len() >= 2 && groups.iter().all(of_four) && (letters || groups.len() >= 4)
 }
 
 /// `$y$…`, `$argon2id$…` and their like.

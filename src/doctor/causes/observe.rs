@@ -20,6 +20,7 @@ use super::{
     proxy, sntp,
 };
 use crate::{
+    bus::dial::is_direct,
     clock::{Clock, Timestamp},
     config::{BusMode, Config, Seal},
     doctor::{
@@ -27,7 +28,7 @@ use crate::{
         machine::{LIMIT, unit_names},
         tls,
     },
-    node::paths::Paths,
+    node::{answers, paths::Paths, properties},
     secret::Secret,
 };
 
@@ -39,6 +40,8 @@ const STEP: Duration = Duration::from_millis(1_400);
 pub struct Targets {
     /// The URL of the proxy, with its credentials.
     pub proxy: Option<Secret<String>>,
+    /// Names and networks that need none, separated by commas.
+    pub no_proxy: String,
     /// The URL of the mirror.
     pub mirror: Option<String>,
     /// The data directory, when the settings cannot be used.
@@ -46,9 +49,24 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// What the operator of the appliance has answered.
-    pub fn of_node(_paths: &Paths) -> Self {
-        Self::default()
+    /// What the operator of the appliance has answered, as far as it can be used.
+    pub fn of_node(paths: &Paths) -> Self {
+        // Without answers there is nothing to look at.
+        let Ok(Some(kept)) = answers::load(paths) else { return Self::default() };
+        let answers = properties::salvage(&kept.given).answers;
+        Self {
+            proxy: answers.http_proxy.map(|proxy| proxy.url().clone()),
+            no_proxy: answers.no_proxy.join(","),
+            mirror: answers.mirror_url,
+            data_dir: None,
+        }
+    }
+
+    /// The proxy, if the mirror is reached through it.
+    fn proxy_to_mirror(&self) -> Option<&Secret<String>> {
+        let authority = self.mirror.as_deref().and_then(authority)?;
+        let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
+        self.proxy.as_ref().filter(|_| !is_direct(host, &self.no_proxy))
     }
 }
 
@@ -312,7 +330,8 @@ async fn certificates(config: Option<&Config>) -> Result<Certificates, String> {
 
 async fn look_at_proxy(targets: &Targets) -> Result<Option<ProxyState>, String> {
     let Some(url) = &targets.proxy else { return Ok(None) };
-    let destination = targets.mirror.as_deref().and_then(authority);
+    let mirror = targets.proxy_to_mirror().and(targets.mirror.as_deref());
+    let destination = mirror.and_then(authority);
     proxy::look(url, destination.as_deref(), STEP).await.map(Some)
 }
 
@@ -324,9 +343,15 @@ fn authority(url: &str) -> Option<String> {
 
 async fn look_at_mirror(targets: &Targets) -> Result<Option<(String, Result<(), String>)>, String> {
     let Some(url) = &targets.mirror else { return Ok(None) };
+    if let Some(directory) = url.strip_prefix("file://") {
+        let found = fs::read_dir(directory).map(drop).map_err(|error| error.to_string());
+        return Ok(Some((url.clone(), found)));
+    }
     let unusable = |error: &reqwest::Error| crate::error::chain(error);
-    let mut builder = tls::client().timeout(LIMIT - STEP / 4).no_proxy();
-    if let Some(proxy) = &targets.proxy {
+    // Updates are signed; whom the mirror's certificate is by is looked at when one is fetched.
+    let mut builder =
+        tls::client().timeout(STEP + STEP / 2).no_proxy().tls_danger_accept_invalid_certs(true);
+    if let Some(proxy) = targets.proxy_to_mirror() {
         let proxy =
             reqwest::Proxy::all(proxy.expose()).map_err(|_| "the proxy's URL".to_owned())?;
         builder = builder.proxy(proxy);

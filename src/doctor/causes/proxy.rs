@@ -21,7 +21,11 @@ pub(super) async fn look(
     destination: Option<&str>,
     limit: Duration,
 ) -> Result<ProxyState, String> {
-    let proxy = Proxy::parse(url.expose()).map_err(|error| error.to_string())?;
+    // A proxy that is spoken to by TLS is only looked for.
+    let plain = url.expose().replacen("https://", "http://", 1);
+    let destination = destination.filter(|_| plain == *url.expose());
+    let proxy = Proxy::parse(&plain).map_err(|error| error.to_string())?;
+    drop(Secret::new(plain));
     let by_name = proxy.host.parse::<std::net::IpAddr>().is_err();
     let answer = match timeout(limit, ask(&proxy, destination)).await {
         Ok(Ok(answer)) => answer,

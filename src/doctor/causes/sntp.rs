@@ -43,7 +43,7 @@ pub(super) async fn offset(
 fn read(answer: &[u8], asked: [u8; 8], sent: Timestamp, received: Timestamp) -> Option<f64> {
     let is_server = answer.first()? & 7 == 4;
     // A stratum of 0 is a refusal.
-    if !is_server || *answer.get(1)? == 0 || answer.get(24..32)? != &asked {
+    if !is_server || *answer.get(1)? == 0 || answer.get(24..32)? != asked {
         return None;
     }
     let (arrived, left) = (moment(answer.get(32..40)?)?, moment(answer.get(40..48)?)?);

@@ -110,7 +110,7 @@ const CASES: &[Case] = &[
                 given: Some("10.0.0.1/99".into()),
                 wrong: "is no address".into(),
                 instead: "write e.g. 10.0.0.1/24".into(),
-            })
+            });
         },
         Cause::WrongProperty,
         Severity::Error,
@@ -234,7 +234,8 @@ const CASES: &[Case] = &[
     (
         "proxy mitm",
         |o| {
-            o.proxy.as_mut().expect("there").answer = ProxyAnswer::Intercepts("CN=Inspector".into())
+            o.proxy.as_mut().expect("there").answer =
+                ProxyAnswer::Intercepts("CN=Inspector".into());
         },
         Cause::Proxy,
         Severity::Error,
@@ -243,7 +244,7 @@ const CASES: &[Case] = &[
         "port",
         |o| {
             o.port.as_mut().expect("there").holder =
-                Holder::Other(Some(Process { pid: 7, name: "nginx".into() }))
+                Holder::Other(Some(Process { pid: 7, name: "nginx".into() }));
         },
         Cause::PortInUse,
         Severity::Error,
@@ -313,7 +314,7 @@ const CASES: &[Case] = &[
         "bus",
         |o| {
             o.port.as_mut().expect("there").checks =
-                Some(vec![("bus".into(), false, "no broker".into())])
+                Some(vec![("bus".into(), false, "no broker".into())]);
         },
         Cause::Broker,
         Severity::Error,
@@ -322,7 +323,7 @@ const CASES: &[Case] = &[
         "store",
         |o| {
             o.port.as_mut().expect("there").checks =
-                Some(vec![("store".into(), false, "locked".into())])
+                Some(vec![("store".into(), false, "locked".into())]);
         },
         Cause::NotReady,
         Severity::Error,

@@ -97,7 +97,7 @@ export type Certificate = Known<View<'CertificateView'>, { source: 'internal' | 
 export type Keys = Known<View<'KeysView'>, { sealMode: 'unattended' | 'passphrase' }>;
 export type Platform = View<'PlatformView'>;
 export type HardeningItem = Known<View<'HardeningItem'>, { outcome: 'pass' | 'fail' | 'notApplicable' }>;
-export type Finding = Known<View<'FindingView'>, { severity: 'error' | 'warning' }>;
+export type Finding = Known<View<'DoctorFindingView'>, { severity: 'error' | 'warning' }>;
 export type Checks = {
   doctor: Omit<View<'DoctorView'>, 'findings'> & { findings: Finding[] };
   hardening: Omit<View<'HardeningView'>, 'items'> & { items: HardeningItem[] };

@@ -1,6 +1,6 @@
 //! Facts of a machine as it should be, with SSH on.
 
-use std::net::SocketAddr;
+use std::{fmt::Write as _, net::SocketAddr};
 
 use crate::{
     certificates::CertificateInfo,
@@ -265,9 +265,10 @@ fn programs(facts: &mut Facts) {
         ("serial-getty@ttyS0.service", "masked", "inactive", "masked"),
         ("autovt@tty1.service", "masked", "inactive", "masked"),
     ] {
-        states.push_str(&format!(
+        let _ = write!(
+            states,
             "Id={id}\nLoadState={load}\nActiveState={active}\nUnitFileState={file}\n\n"
-        ));
+        );
     }
     said(services::STATES, &states);
     said(services::SSHD, SSHD);

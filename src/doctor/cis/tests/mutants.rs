@@ -367,7 +367,7 @@ admin:x:1000",
     ("9.8", &[], |f| port(f).certificate.as_mut().expect("there").not_after = NOW),
     ("9.8", &[], |f| port(f).certificate.as_mut().expect("there").names.clear()),
     ("9.9", &[], |f| {
-        f.settings.as_mut().expect("looked").as_mut().expect("seen").seal_apart = false
+        f.settings.as_mut().expect("looked").as_mut().expect("seen").seal_apart = false;
     }),
     ("2.13", &[], |f| {
         put(f, boot::SECURE_BOOT, "\u{6}\0\0\0\0");
