@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Longer than any look, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn run(t: &Installation, arguments: &[&str]) -> Output {
     let began = Instant::now();
