@@ -166,7 +166,8 @@ async fn a_link_comes_back_after_the_broker_was_away_and_takes_new_credentials()
         .await
         .expect("in time")
         .expect("a state");
-    rig.bus.put_tenant(tenant(1), Revocations::new()).await.expect("let in again");
+    let account = TenantAccount { tenant: tenant(1), revocations: Revocations::new() };
+    rig.bus.add_tenant(account).await.expect("let in again");
     let lifetime = Duration::from_mins(1);
     let (jwt, _) = rig.bus.issue_agent(tenant(1), cluster(1), &public, now, lifetime);
     link.replace_credentials(jwt).await;
