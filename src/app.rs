@@ -6,6 +6,7 @@
 //! Handlers get an [`App`] and reach the services through it; a service holds
 //! what it needs and never the whole `App`.
 
+mod before_update;
 mod bus;
 mod data_dir;
 mod install;
@@ -20,7 +21,7 @@ use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    appliance::{Health, Keys, ServedCertificate},
+    appliance::{Health, Keys, ServedCertificate, Updates},
     audit::Ledger,
     certificates::{CertificateInfo, CertificateStore},
     clock::Timestamp,
@@ -37,6 +38,7 @@ use crate::{
     trail::Trail,
 };
 
+pub use before_update::BeforeUpdate;
 pub use data_dir::Occupied;
 pub use offline::{Offline, Source};
 pub use start::{Parts, StartError};
@@ -55,6 +57,7 @@ pub(crate) struct Services {
     served_certificate: ServedCertificate,
     keys: Keys,
     health: Health,
+    updates: Arc<Updates>,
     started_at: Timestamp,
     sessions: Arc<Sessions>,
     login: Login,
@@ -99,6 +102,8 @@ parts! {
     keys: Keys;
     /// The health of the machine.
     health: Health;
+    /// Updates of the image.
+    updates: Arc<Updates>;
     /// Login sessions.
     sessions: Sessions;
     /// Logging in.

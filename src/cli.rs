@@ -54,6 +54,7 @@ mod simulate;
 mod support_bundle;
 mod terminal;
 mod trust;
+mod update;
 mod wait;
 
 /// Manage fleets of Kubernetes clusters from behind the firewall.
@@ -80,7 +81,6 @@ enum Command {
     /// Create an object.
     Create(create::CreateArgs),
     /// Change fields of an object.
-    #[command(alias = "update")]
     Set(set::SetArgs),
     /// Delete objects.
     Delete(delete::DeleteArgs),
@@ -94,6 +94,8 @@ enum Command {
     WhoCan(explain::Question),
     /// Look at the installation's keys, exchange and recover them.
     Keys(keys::KeysArgs),
+    /// Make, check and install updates of an appliance.
+    Update(update::UpdateArgs),
     /// Print a completion script for a shell.
     Completion(completion::CompletionArgs),
     /// Run the management plane.
@@ -138,6 +140,7 @@ pub fn run() -> ExitCode {
         Command::Why(args) => client(explain::why(args)),
         Command::WhoCan(args) => client(explain::who_can(args)),
         Command::Keys(args) => client(keys::run(args)),
+        Command::Update(args) => client(update::run(args)),
         Command::Completion(args) => completion::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Agent(args) => agent::run(args),

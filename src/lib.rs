@@ -39,7 +39,7 @@
 //! 4. [`clusters`], [`packs`], [`tenants`], [`trail`], [`appliance`], [`doctor`], [`identity`], [`certificates`]
 //! 5. [`audit`], [`vault`]
 //! 6. [`rbac`], [`store`], [`bus`], [`keystore`], [`observability`], [`node`]
-//! 7. [`ids`], [`clock`], [`secret`], [`error`], [`files`], [`config`]
+//! 7. [`ids`], [`clock`], [`secret`], [`error`], [`files`], [`release`], [`config`]
 //!
 //! # Invariants
 //!
@@ -67,6 +67,7 @@ pub mod config;
 pub mod error;
 pub mod files;
 pub mod ids;
+pub mod release;
 pub mod secret;
 
 pub mod bus;

@@ -21,3 +21,4 @@ pub mod ovf_environment;
 pub mod paths;
 pub mod properties;
 pub mod protocol;
+pub mod update;

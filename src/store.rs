@@ -14,9 +14,11 @@
 //! them: see `lite`. PostgreSQL commits in groups by itself.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+
+use crate::release::Build;
 
 mod error;
 mod lite;
@@ -31,6 +33,7 @@ pub mod api_keys;
 pub mod assignments;
 pub mod audit;
 pub mod clusters;
+pub mod data_format;
 pub mod enrolment;
 pub mod idempotency;
 pub mod installation;
@@ -46,7 +49,7 @@ pub mod tenant_keys;
 pub mod tenants;
 pub mod users;
 
-pub use error::{Failure, StoreError};
+pub use error::{Failure, StoreError, full};
 pub use page::{Cursor, Key, ListQuery, Page};
 pub use postgres::PostgresSettings;
 pub use row::{Column, FromRow, Row};
@@ -115,6 +118,10 @@ impl Store {
 
     /// Brings the schema up to this version of the program.
     pub async fn migrate(&self) -> Result<()> {
+        self.migrate_to(&Build::own()).await
+    }
+
+    async fn run_migrations(&self) -> Result<()> {
         match &self.backend {
             Backend::Lite(lite) => lite.migrate().await,
             Backend::Postgres(pool) => postgres::migrate(pool).await,
@@ -156,6 +163,17 @@ impl Store {
         match &self.backend {
             Backend::Lite(lite) => lite.empty_log().await,
             Backend::Postgres(_) => Ok(true),
+        }
+    }
+
+    /// Writes all committed data into the new file `into`, of one moment and
+    /// without gaps; `false` for PostgreSQL, which is not a file of ours. The
+    /// file must not exist, or be empty. What is left of it after a failure is
+    /// of no use.
+    pub async fn copy_into(&self, into: &Path) -> Result<bool> {
+        match &self.backend {
+            Backend::Lite(lite) => lite.copy_into(into).await.map(|()| true),
+            Backend::Postgres(_) => Ok(false),
         }
     }
 

@@ -78,6 +78,12 @@ export const routes: Route[] = [
     load: () => import('./pages/appliance/Certificate.svelte'),
   },
   { pattern: '/health', scope: 'system', need: 'platform.get', load: () => import('./pages/appliance/Health.svelte') },
+  {
+    pattern: '/updates',
+    scope: 'system',
+    need: 'platform.get',
+    load: () => import('./pages/appliance/Updates.svelte'),
+  },
   { pattern: '/keys', scope: 'system', need: 'platform.get', load: () => import('./pages/appliance/Keys.svelte') },
   {
     pattern: '/settings',

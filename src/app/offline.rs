@@ -8,6 +8,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
+    BeforeUpdate, before_update,
     data_dir::{self, Occupied},
     install,
     start::open_store,
@@ -20,6 +21,7 @@ use crate::{
     ids::TenantId,
     keystore::{Keystore, RecoveryKit, SealMode, Status},
     rbac::{Actor, Epochs},
+    release::Version,
     secret::Secret,
     store::{self, Store},
     vault::{self, Vault},
@@ -69,6 +71,13 @@ impl Offline {
     /// What may be shown of the keystore.
     pub async fn status(&self) -> Result<Status> {
         Ok(self.keystore().await?.status())
+    }
+
+    /// Puts the data back as it was before `version` first ran on it; without
+    /// one, before the last update. `NotFound` when no copy was kept.
+    pub async fn restore_before_update(&self, version: Option<Version>) -> Result<BeforeUpdate> {
+        let config = self.config.clone();
+        install::blocking(move || before_update::restore(&config, version.as_ref())).await
     }
 
     /// Opens the keystore with a recovery kit and seals it anew as the settings

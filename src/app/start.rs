@@ -6,12 +6,12 @@ use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    App, Services, bus,
+    App, Services, before_update, bus,
     data_dir::{self, Occupied},
     install, tasks,
 };
 use crate::{
-    appliance::{self, Health, Keys, ServedCertificate},
+    appliance::{self, Health, Keys, ServedCertificate, Updates},
     audit::{Ledger, Sealer},
     certificates::InternalCa,
     clock::{Clock, Random},
@@ -24,6 +24,7 @@ use crate::{
     node::paths::Paths,
     observability::{MetricsHandle, Readiness},
     rbac::Epochs,
+    release::Build,
     secret::Secret,
     store::{PostgresSettings, Store, StoreSettings},
     tenants::{Projects, Tenants},
@@ -63,7 +64,9 @@ impl App {
         let Parts { config, clock, random, metrics, node } = parts;
         let readiness = Readiness::default();
         let occupied = Occupied::new(&config.storage.data_dir)?;
+        before_update::refuse_half_restored(&config)?;
         let store = open_store(&config).await?;
+        before_update::keep(&config, &store, &Build::own(), clock.now()).await?;
         let keystore =
             install::keystore(&config, passphrase.as_ref(), &store, &clock, &random).await?;
         drop(passphrase);
@@ -123,6 +126,7 @@ impl App {
             served_certificate,
             keys: Keys::new(ledger.clone(), token_keys),
             health: Health::new(ledger.clone(), &node),
+            updates: Arc::new(Updates::new(ledger.clone(), &node, &config.storage.data_dir)),
             started_at: clock.now(),
             readiness,
             metrics,
@@ -143,6 +147,7 @@ impl App {
 /// The database of the settings, with its limits.
 pub(super) async fn open_store(config: &Config) -> Result<Store> {
     let store = Store::open(&store_settings(config)?).await?;
+    store.refuse_newer_data(&Build::own()).await?;
     Ok(store.with_statement_limit(config.storage.statement_timeout_ms.duration()))
 }
 

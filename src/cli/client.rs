@@ -4,7 +4,7 @@
 //! lost connection, and turning every refusal into a [`Failure`].
 //! Must not know: what is asked for, or how it is shown.
 
-use std::time::Duration;
+use std::{fs::File, io::Read, time::Duration};
 
 use data_encoding::HEXLOWER;
 use reqwest::{Client, Method, StatusCode, Url, header};
@@ -24,6 +24,8 @@ use crate::{
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// Hundreds of megabytes over a slow line.
+const UPLOAD_TIMEOUT: Duration = Duration::from_hours(2);
 /// The longest pause that the appliance may ask for before a second attempt.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const PAUSES: u32 = 3;
@@ -168,6 +170,41 @@ impl Api {
     /// Removes.
     pub(super) async fn delete(&self, path: &str) -> Result<()> {
         self.send(Request::new(Method::DELETE, path)).await.map(drop)
+    }
+
+    /// Sends a file as it is. It is not sent a second time: a session is renewed before.
+    pub(super) async fn upload(&self, path: &str, file: File, length: u64) -> Result<Value> {
+        self.get("/v1/auth/me").await?;
+        let token = match &self.credential {
+            Credential::None => None,
+            Credential::Bearer(token) => Some(token.clone()),
+            Credential::Session(session) => Some(session.token(self).await?),
+        };
+        let pieces = futures_util::stream::try_unfold(file, |mut file| async move {
+            let read = tokio::task::spawn_blocking(move || {
+                let mut piece = vec![0; 256 * 1024];
+                let length = file.read(&mut piece)?;
+                piece.truncate(length);
+                Ok::<_, std::io::Error>((piece, file))
+            });
+            let (piece, file) = read.await.map_err(std::io::Error::other)??;
+            Ok::<_, std::io::Error>((!piece.is_empty()).then_some((piece, file)))
+        });
+        let mut request = self
+            .http
+            .put(format!("{}{path}", self.url))
+            .timeout(UPLOAD_TIMEOUT)
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_LENGTH, length)
+            .body(reqwest::Body::wrap_stream(pieces));
+        if let Some(token) = token {
+            request = request.bearer_auth(token.expose());
+        }
+        let no_answer = |error: reqwest::Error| self.no_answer(&error.without_url()).failure;
+        let response = request.send().await.map_err(no_answer)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(no_answer)?;
+        if status.is_success() { json(&body) } else { Err(refusal(status, &body)) }
     }
 
     /// Sends, renews the session when it has to be, and tries once more after a

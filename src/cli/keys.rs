@@ -1,6 +1,6 @@
 //! `palisade keys`: the installation's keys.
 
-mod offline;
+pub(super) mod offline;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;

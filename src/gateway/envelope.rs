@@ -30,6 +30,7 @@ use super::{
     hosts, idempotency,
     limits::Buckets,
     respond::{REQUEST_ID, Unfinished, problem},
+    routes,
 };
 use crate::{
     app::App,
@@ -121,7 +122,10 @@ async fn handle(
     let changes = !request.method().is_safe();
     let object = named_object(request.uri().path());
     let app = app.clone();
-    let limit = app.config().limits.request_seconds.duration();
+    let limit = match route {
+        routes::updates::UPLOAD => routes::updates::UPLOAD_LIMIT,
+        _ => app.config().limits.request_seconds.duration(),
+    };
     let tasks = app.tasks().clone();
     let work = async move {
         let mut request = idempotency::note(request, &mut meta, &app).await?;

@@ -40,6 +40,7 @@ pub(super) fn described() -> OpenApiRouter<App> {
         .merge(routes::settings::routes())
         .merge(routes::platform::routes())
         .merge(routes::health_checks::routes())
+        .merge(routes::updates::routes())
 }
 
 /// The whole gateway as a service.

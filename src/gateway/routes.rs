@@ -22,6 +22,7 @@ pub(super) mod setup;
 pub(super) mod teams;
 pub(super) mod tenants;
 pub(super) mod ui;
+pub(super) mod updates;
 pub(super) mod users;
 
 use serde::Serialize;

@@ -27,6 +27,7 @@ mod programs;
 mod serve;
 mod socket;
 mod status;
+mod update;
 
 use std::{ffi::OsString, sync::Arc, time::Duration};
 
@@ -136,6 +137,7 @@ pub async fn run(options: Options) -> Result<()> {
         tries: Tries::default(),
         proving: Mutex::default(),
     });
+    update::tidy(&node);
     notify::ready(notify.as_deref());
     tracing::info!(socket = %node.paths.socket().display(), "the node daemon listens");
     serve::serve(&node, &listener, &stopping).await;

@@ -27,6 +27,7 @@
 
 mod status;
 mod support;
+mod update;
 
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ pub use status::{
     Check, Health, Interface, Mistake, Pairing, SetUp, Share, Status, StatusRequest, UnitState,
 };
 pub use support::{BundleBytes, BundleMade, BundlePart, MachineChecks, MachineSeen, SupportBundle};
+pub use update::{
+    CheckMirror, CheckUpload, InstallUpdate, MirrorAnswer, OfVersion, RestartIntoUpdate,
+    UpdateSource, UpdateState,
+};
 
 /// The longest request line, in bytes.
 pub const LONGEST_REQUEST: usize = 128 * 1024;
@@ -94,6 +99,16 @@ asks! {
     SupportBundle(SupportBundle) -> BundleMade;
     /// Fetch some of it.
     BundlePart(BundlePart) -> BundleBytes;
+    /// What runs, and what becomes of an update.
+    UpdateState(UpdateState) -> crate::node::update::Status;
+    /// Whether an uploaded file is good.
+    CheckUpload(CheckUpload) -> crate::node::update::Offer;
+    /// What the mirror offers.
+    CheckMirror(CheckMirror) -> MirrorAnswer;
+    /// Install an update into the other slot.
+    InstallUpdate(InstallUpdate) -> OfVersion;
+    /// Restart into what was installed.
+    RestartIntoUpdate(RestartIntoUpdate) -> OfVersion;
 }
 
 /// What a request needs before it is answered.
@@ -118,10 +133,17 @@ impl Request {
     pub fn need(&self) -> Need {
         let change = |action, permission| Need::Change { action, permission };
         match self {
-            Self::Status(_) | Self::Logs(_) | Self::MachineChecks(_) => Need::Read,
+            Self::Status(_) | Self::Logs(_) | Self::MachineChecks(_) | Self::UpdateState(_) => {
+                Need::Read
+            }
+            Self::InstallUpdate(_) => update::INSTALL,
+            Self::RestartIntoUpdate(_) => update::RESTART,
             Self::Power(Power::Reboot) => change("node.reboot", "platform.update"),
             Self::Power(Power::ShutDown) => change("node.shutDown", "platform.update"),
-            Self::Events(_)
+            // Reading hundreds of megabytes, and calls to the outside, are not for everybody.
+            Self::CheckUpload(_)
+            | Self::CheckMirror(_)
+            | Self::Events(_)
             | Self::EventsTaken(_)
             | Self::SupportBundle(_)
             | Self::BundlePart(_) => Need::ManagementPlane,
@@ -130,8 +152,12 @@ impl Request {
 
     /// How long the daemon works on it before it gives up.
     pub fn patience(&self) -> Duration {
-        if matches!(self, Self::MachineChecks(_) | Self::SupportBundle(_)) {
-            return Duration::from_mins(3);
+        match self {
+            // A mirror behind a slow line, and a slow disk.
+            Self::InstallUpdate(_) => return Duration::from_hours(3),
+            Self::CheckUpload(_) | Self::CheckMirror(_) => return Duration::from_mins(10),
+            Self::MachineChecks(_) | Self::SupportBundle(_) => return Duration::from_mins(3),
+            _ => {}
         }
         match self.need() {
             Need::Change { .. } => Duration::from_mins(10),

@@ -19,6 +19,8 @@ pub enum Failure {
     Unavailable,
     /// The schema was made by something else than a version of this program.
     Schema,
+    /// A newer version has used the data, and this one cannot any more.
+    TooNew,
     /// Anything else: a bug, or damage.
     Broken,
 }
@@ -66,6 +68,7 @@ impl fmt::Display for StoreError {
                 "the schema of the database is not one of Palisade's: restore a backup, or run \
                  the version that made it"
             }
+            Failure::TooNew => "a newer version has used this data",
             Failure::Broken => "the database failed",
         })
     }
@@ -137,13 +140,7 @@ fn classify_code(code: &str) -> Failure {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error.failure {
-            Failure::Full => Self::new(
-                Kind::StorageFull,
-                "storage-full",
-                "The disk of the appliance is full: nothing was changed.",
-            )
-            .with_hint("Free space on the data disk or enlarge it; reading still works.")
-            .caused_by(error),
+            Failure::Full => full().caused_by(error),
             Failure::Unavailable => {
                 Self::unavailable("The database does not answer: nothing was changed.")
                     .caused_by(error)
@@ -157,7 +154,29 @@ impl From<StoreError> for Error {
                 "Something that this refers to is gone, or something still refers to this.",
             )
             .caused_by(error),
+            Failure::TooNew => {
+                // The cause says which versions, and nothing else.
+                let cause = error.source.map_or_else(String::new, |cause| cause.to_string());
+                let mut sentence = cause;
+                if let Some(first) = sentence.get_mut(..1) {
+                    first.make_ascii_uppercase();
+                }
+                Self::new(Kind::Conflict, "data-too-new", format!("{sentence}.")).with_hint(
+                    "Run that version, or go back to the data of before the update: \
+                         palisade update restore-data.",
+                )
+            }
             Failure::Schema | Failure::Broken => Self::internal(error),
         }
     }
+}
+
+/// The data disk is full, as callers read it.
+pub fn full() -> Error {
+    Error::new(
+        Kind::StorageFull,
+        "storage-full",
+        "The disk of the appliance is full: nothing was changed.",
+    )
+    .with_hint("Free space on the data disk or enlarge it; reading still works.")
 }

@@ -126,6 +126,16 @@ impl Lite {
         self.idle_writer().await?.empty_log().await
     }
 
+    pub(super) async fn copy_into(&self, into: &Path) -> Result<()> {
+        let path = into
+            .to_str()
+            .ok_or_else(|| StoreError::new(Failure::Broken, "the path of the copy is not UTF-8"))?;
+        let mut writer = self.idle_writer().await?;
+        let copy = sqlx::query("VACUUM INTO $1").bind(path.to_owned());
+        copy.execute(&mut writer.connection).await?;
+        Ok(())
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
         let Ok(mut writer) = self.idle_writer().await else { return };

@@ -15,6 +15,7 @@ use crate::{
         ApiKeyId, AssignmentId, AuditId, ClusterId, ProjectId, RoleId, SessionId, TeamId, TenantId,
         UserId,
     },
+    release::Version,
 };
 
 /// One row of either database.
@@ -93,7 +94,8 @@ text_columns!(
     ClusterId,
     AuditId,
     AssignmentId,
-    SessionId
+    SessionId,
+    Version
 );
 
 impl Column for u32 {

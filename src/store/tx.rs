@@ -207,7 +207,7 @@ pub(super) fn count_failure<T>(outcome: Result<T>) -> Result<T> {
         None | Some(Failure::Duplicate | Failure::Reference) => return outcome,
         Some(Failure::Full) => "full",
         Some(Failure::Unavailable) => "unavailable",
-        Some(Failure::Schema) => "schema",
+        Some(Failure::Schema | Failure::TooNew) => "schema",
         Some(Failure::Broken) => "broken",
     };
     metrics::counter!("palisade_store_errors_total", "kind" => kind).increment(1);

@@ -6,6 +6,7 @@ use palisade::{
     app::{App, Parts},
     clock::{SystemClock, SystemRandom},
     config::{Config, Sources},
+    node::paths::Paths,
 };
 use tempfile::TempDir;
 
@@ -19,7 +20,7 @@ pub(crate) async fn start_in(directory: &TempDir) -> palisade::error::Result<App
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         metrics: None,
-        node: palisade::node::paths::Paths::below(directory.path()),
+        node: Paths::below(directory.path()),
     };
     App::start(parts).await
 }

@@ -30,3 +30,5 @@ mod setup;
 mod simulate;
 mod takeover;
 mod tidy;
+mod updates;
+mod updates_api;

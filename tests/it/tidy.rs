@@ -82,7 +82,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cli", &["*"]),
 ];
 
-const BASE: &[&str] = &["clock", "config", "error", "files", "ids", "secret"];
+const BASE: &[&str] = &["clock", "config", "error", "files", "ids", "release", "secret"];
 
 /// Libraries that one module alone may name.
 const OWNED: &[(&str, &[&str])] = &[

@@ -43,6 +43,7 @@ const groups: Group[] = [
     entries: [
       { href: '/platform', label: 'Platform', icon: 'platform', need: 'platform.get', scope: 'system' },
       { href: '/health', label: 'Health and hardening', icon: 'role', need: 'platform.get', scope: 'system' },
+      { href: '/updates', label: 'Updates', icon: 'download', need: 'platform.get', scope: 'system' },
       { href: '/certificate', label: 'Certificate', icon: 'certificate', need: 'certificate.get' },
       { href: '/keys', label: 'Keys', icon: 'keys', need: 'platform.get', scope: 'system' },
       { href: '/settings', label: 'Settings', icon: 'settings', key: 's', need: 'passwordPolicy.get' },

@@ -27,7 +27,7 @@ use crate::{
 
 /// Where the stopped appliance is.
 #[derive(Debug, Args)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     #[command(flatten)]
     settings: Settings,
     /// The directory of everything that the appliance writes (`storage.data_dir`).
@@ -49,6 +49,11 @@ impl Place {
         let config = self.config()?;
         let passphrase = terminal::passphrase(&config, renew)?;
         Ok(Offline::new(config, passphrase)?)
+    }
+
+    /// Takes the appliance for work that does not open its keystore.
+    pub(in crate::cli) fn take_closed(self) -> Result<Offline> {
+        Ok(Offline::new(self.config()?, None)?)
     }
 }
 

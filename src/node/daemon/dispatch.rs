@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Context, doctor, events, logs, power, status};
+use super::{Context, doctor, events, logs, power, status, update};
 use crate::{
     error::{Error, Result},
     node::protocol::{
-        Ask, BundlePart, Events, EventsTaken, Logs, MachineChecks, Power, Request, StatusRequest,
-        SupportBundle,
+        Ask, BundlePart, CheckMirror, CheckUpload, Events, EventsTaken, InstallUpdate, Logs,
+        MachineChecks, Power, Request, RestartIntoUpdate, StatusRequest, SupportBundle,
+        UpdateState,
     },
 };
 
@@ -17,6 +18,13 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
         Request::Status(ask) => done::<StatusRequest>(status::status(context, ask).await),
         Request::Logs(ask) => done::<Logs>(logs::read(context, ask).await),
         Request::Power(ask) => done::<Power>(power::power(context, ask).await),
+        Request::UpdateState(ask) => done::<UpdateState>(update::state(context, ask)),
+        Request::CheckUpload(ask) => done::<CheckUpload>(update::check_upload(context, ask).await),
+        Request::CheckMirror(ask) => done::<CheckMirror>(update::check_mirror(context, ask).await),
+        Request::InstallUpdate(ask) => done::<InstallUpdate>(update::install(context, ask).await),
+        Request::RestartIntoUpdate(ask) => {
+            done::<RestartIntoUpdate>(update::restart(context, ask).await)
+        }
         Request::Events(ask) => done::<Events>(Ok(events::list(context, ask))),
         Request::EventsTaken(ask) => done::<EventsTaken>(events::taken(context, ask)),
         Request::MachineChecks(ask) => done::<MachineChecks>(doctor::checks(context, ask).await),

@@ -72,6 +72,33 @@ export const api = {
     call<T>(method, path, { body, recover: false }),
 };
 
+/** Sends a file as it is; `onsent` hears how many of its bytes are on their way. */
+export async function upload<T>(path: string, file: Blob, onsent: (bytes: number) => void): Promise<T> {
+  // A session that has ended meanwhile is renewed before hundreds of megabytes are sent in vain.
+  await api.get('/auth/me');
+  return await new Promise<T>((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('PUT', `/v1${path}`);
+    request.setRequestHeader('Accept', 'application/json');
+    request.setRequestHeader('Content-Type', 'application/octet-stream');
+    request.upload.onprogress = (event) => onsent(event.loaded);
+    request.onload = () => {
+      const { status, responseText } = request;
+      read<T>(new Response(status === 204 ? null : responseText, { status })).then(resolve, reject);
+    };
+    request.onerror = () =>
+      reject(
+        new Problem({
+          title: 'No answer',
+          code: 'no-answer',
+          detail: 'The file could not be sent: the connection was lost or the appliance refused it.',
+          hint: 'Check your connection and the size of the file, then try again.',
+        }),
+      );
+    request.send(file);
+  });
+}
+
 async function call<T>(method: string, path: string, { body, query, version, recover = true, file }: Call): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';

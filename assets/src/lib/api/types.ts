@@ -102,3 +102,18 @@ export type Checks = {
   doctor: Omit<View<'DoctorView'>, 'findings'> & { findings: Finding[] };
   hardening: Omit<View<'HardeningView'>, 'items'> & { items: HardeningItem[] };
 };
+export type Updates = Known<
+  View<'UpdatesView'>,
+  {
+    last: Known<
+      View<'OutcomeView'>,
+      { result: 'waiting' | 'trial' | 'good' | 'failing' | 'rolledBack' | 'left' | 'interrupted' | 'gone' }
+    > | null;
+    progress: Known<
+      View<'ProgressView'>,
+      { step: 'downloading' | 'checking' | 'unpacking' | 'writing' | 'done' | 'failed' }
+    > | null;
+  }
+>;
+export type UpdateOffer = View<'OfferView'>;
+export type UpdateCheck = View<'CheckedView'>;

@@ -1,0 +1,241 @@
+//! The copy is made once, whole, and put back whole.
+
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, sync::Arc};
+
+use super::*;
+use crate::{
+    app::{App, Offline, Parts},
+    clock::{SystemClock, SystemRandom},
+    config::Sources,
+};
+
+struct Given {
+    place: tempfile::TempDir,
+}
+
+impl Given {
+    async fn installed() -> Self {
+        let given = Self { place: tempfile::tempdir().expect("a directory") };
+        given.start().await.expect("it starts").stop().await;
+        given
+    }
+
+    fn data(&self) -> PathBuf {
+        self.place.path().join("var")
+    }
+
+    fn config(&self) -> Config {
+        let data = self.data().display().to_string();
+        let settings = [("storage.data_dir", data.as_str()), ("bus.mode", "off")];
+        Config::load(Sources::only(settings)).expect("valid settings")
+    }
+
+    async fn start(&self) -> Result<App> {
+        App::start(Parts {
+            config: self.config(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            metrics: None,
+            node: crate::node::paths::Paths::below(self.place.path()),
+        })
+        .await
+    }
+
+    async fn statement(&self, sql: &str) {
+        let path = data_dir::database(&self.data());
+        let store = Store::open(&store::StoreSettings::Sqlite { path }).await.expect("open");
+        let mut tx = store.begin().await.expect("begin");
+        tx.execute(sql, ()).await.expect("a statement");
+        tx.commit().await.expect("commit");
+        store.close().await;
+    }
+
+    /// As if an older version had been the last to run.
+    async fn ran(&self, version: &str) {
+        self.statement(&format!("UPDATE data_format SET version = '{version}'")).await;
+    }
+
+    async fn name_of_the_system(&self, database: &Path) -> String {
+        let settings = store::StoreSettings::Sqlite { path: database.to_owned() };
+        let store = Store::open(&settings).await.expect("open");
+        let mut tx = store.read().await.expect("read");
+        let name = tx.fetch_one("SELECT name FROM tenant WHERE slug = 'system'", ()).await;
+        drop(tx);
+        store.close().await;
+        name.expect("the system scope")
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.data().join("before-update").join(Version::own().to_string())
+    }
+}
+
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        (name, fs::read(&path).expect("a file"))
+    });
+    entries.collect()
+}
+
+#[tokio::test]
+async fn a_new_installation_and_another_start_of_the_same_version_copy_nothing() {
+    let given = Given::installed().await;
+    given.start().await.expect("it starts").stop().await;
+    assert!(!given.data().join("before-update").exists());
+}
+
+#[tokio::test]
+async fn the_first_start_of_a_newer_version_copies_everything_once() {
+    let given = Given::installed().await;
+    let keys = files(&given.data().join("keys"));
+    given.ran("0.0.9").await;
+    given.start().await.expect("it starts").stop().await;
+    let copy = given.copy();
+    assert_eq!(given.name_of_the_system(&copy.join("palisade.db")).await, "System");
+    assert_eq!(files(&copy.join("keys")), keys);
+    let about = &copies(&given.config()).expect("copies")[0];
+    assert_eq!(about.from, Some("0.0.9".parse().expect("a version")));
+    for (path, mode) in
+        [("", 0o700), ("keys", 0o700), ("palisade.db", 0o600), ("about.json", 0o600)]
+    {
+        let found = fs::metadata(copy.join(path)).expect("there").permissions().mode();
+        assert_eq!(found & 0o777, mode, "{path}");
+    }
+    // The second start of the same version finds it done.
+    given.statement("UPDATE tenant SET name = 'Later' WHERE slug = 'system'").await;
+    given.start().await.expect("it starts").stop().await;
+    assert_eq!(given.name_of_the_system(&copy.join("palisade.db")).await, "System");
+}
+
+#[tokio::test]
+async fn what_a_version_has_damaged_is_put_back_whole() {
+    let given = Given::installed().await;
+    let keys = files(&given.data().join("keys"));
+    given.ran("0.0.9").await;
+    given.start().await.expect("it starts").stop().await;
+    given.statement("UPDATE tenant SET name = 'Damaged' WHERE slug = 'system'").await;
+    fs::write(given.data().join("keys/keystore.json"), "damaged").expect("written");
+    given.start().await.expect_err("the keystore is damaged");
+
+    let offline = Offline::new(given.config(), None).expect("nobody uses it");
+    let about = offline.restore_before_update(None).await.expect("restored");
+    assert_eq!(about.version, Version::own());
+    drop(offline);
+    assert_eq!(given.name_of_the_system(&data_dir::database(&given.data())).await, "System");
+    assert_eq!(files(&given.data().join("keys")), keys);
+    let aside = given.data().join("replaced");
+    assert_eq!(given.name_of_the_system(&aside.join("palisade.db")).await, "Damaged");
+    given.start().await.expect("it starts again").stop().await;
+}
+
+#[tokio::test]
+async fn a_restore_that_was_cut_off_keeps_everybody_out_and_can_be_repeated() {
+    let given = Given::installed().await;
+    given.ran("0.0.9").await;
+    given.start().await.expect("it starts").stop().await;
+    given.statement("UPDATE tenant SET name = 'Damaged' WHERE slug = 'system'").await;
+    // Cut after the database was put aside and before another was there.
+    fs::create_dir(given.data().join("replaced")).expect("made");
+    fs::rename(given.data().join("palisade.db"), given.data().join("replaced/palisade.db"))
+        .expect("moved");
+    fs::write(given.data().join("restoring"), "").expect("written");
+    assert_eq!(given.start().await.expect_err("refused").code(), "restore-incomplete");
+    assert!(!given.data().join("palisade.db").exists(), "no new database in its place");
+
+    restore(&given.config(), None).expect("restored");
+    given.start().await.expect("it starts").stop().await;
+    assert_eq!(given.name_of_the_system(&data_dir::database(&given.data())).await, "System");
+    let aside = given.data().join("replaced/palisade.db");
+    assert_eq!(given.name_of_the_system(&aside).await, "Damaged");
+}
+
+#[tokio::test]
+async fn without_a_copy_there_is_nothing_to_put_back() {
+    let given = Given::installed().await;
+    assert_eq!(restore(&given.config(), None).expect_err("refused").code(), "no-copy");
+    // One that was not completed does not count.
+    let half = given.data().join("before-update/0.2.0.new");
+    fs::create_dir_all(&half).expect("made");
+    let about = BeforeUpdate {
+        version: "0.2.0".parse().expect("a version"),
+        from: None,
+        at: Timestamp::from_seconds(1),
+    };
+    fs::write(half.join("about.json"), serde_json::to_vec(&about).expect("text")).expect("written");
+    assert_eq!(restore(&given.config(), None).expect_err("refused").code(), "no-copy");
+}
+
+#[tokio::test]
+async fn the_copies_of_the_last_two_updates_are_kept() {
+    let given = Given::installed().await;
+    for (at, name) in [(1, "0.0.7"), (2, "0.0.8")] {
+        let copy = given.data().join("before-update").join(name);
+        fs::create_dir_all(&copy).expect("made");
+        let about = BeforeUpdate {
+            version: name.parse().expect("a version"),
+            from: None,
+            at: Timestamp::from_seconds(at),
+        };
+        fs::write(copy.join("about.json"), serde_json::to_vec(&about).expect("text"))
+            .expect("written");
+    }
+    given.ran("0.0.8").await;
+    given.start().await.expect("it starts").stop().await;
+    let versions: Vec<_> = copies(&given.config())
+        .expect("copies")
+        .into_iter()
+        .map(|about| about.version.to_string())
+        .collect();
+    assert_eq!(versions, [Version::own().to_string(), "0.0.8".to_owned()]);
+}
+
+/// Runs in a process of its own, whose folder is a small file system.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the only way to tell a test something")]
+async fn an_update_on_a_tiny_disk() {
+    let Some(folder) = std::env::var_os("PALISADE_TEST_FOLDER") else { return };
+    let given = Given { place: tempfile::tempdir_in(folder).expect("a directory") };
+    given.start().await.expect("it starts").stop().await;
+    given.ran("0.0.9").await;
+    // No room for another copy of the database.
+    let ballast = given.place.path().join("ballast");
+    let mut file = File::create(&ballast).expect("made");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    file.set_len(file.metadata().expect("its length").len().saturating_sub(64 * 1024))
+        .expect("shortened");
+
+    let refused = given.start().await.expect_err("the disk is full");
+    assert_eq!((refused.kind(), refused.code()), (Kind::StorageFull, "storage-full"));
+    assert!(!given.copy().exists() && !given.copy().with_added_extension("new").exists());
+    fs::remove_file(&ballast).expect("removed");
+    let database = data_dir::database(&given.data());
+    let settings = store::StoreSettings::Sqlite { path: database };
+    let store = Store::open(&settings).await.expect("open");
+    let found = store.data_format().await.expect("read").expect("there");
+    assert_eq!(found.version.to_string(), "0.0.9", "nothing was changed");
+    store.close().await;
+    given.start().await.expect("there is room again").stop().await;
+    assert!(given.copy().join("about.json").exists());
+}
+
+#[test]
+fn a_full_disk_refuses_the_start_and_leaves_the_data_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The mount is seen by the child only and goes with it.
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c"])
+        .arg(r#"mount -t tmpfs -o size=16m tmpfs "$1" && shift && exec "$@""#)
+        .arg("sh")
+        .arg(folder.path())
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["app::before_update::tests::an_update_on_a_tiny_disk", "--exact", "--nocapture"])
+        .env("PALISADE_TEST_FOLDER", folder.path())
+        .output()
+        .expect("run unshare");
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{}", said.concat());
+    assert!(said[0].contains("1 passed"), "{}", said[0]);
+}
