@@ -30,6 +30,7 @@ use crate::{
     clock::Timestamp,
     config::{Config, Database},
     error::{Error, Kind, Result},
+    files::sync_directory as sync,
     release::{Build, Version},
     store::{self, Store},
 };
@@ -264,11 +265,6 @@ fn added(path: &Path, ending: &str) -> PathBuf {
 
 fn remove(directory: &Path) -> Result<()> {
     fs::remove_dir_all(directory).or_else(absent).map_err(|error| failed(directory, error))
-}
-
-/// Makes the names in a directory survive a power cut.
-fn sync(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {

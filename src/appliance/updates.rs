@@ -44,7 +44,7 @@ use crate::{
 /// The one file that is kept, once it is complete and good.
 const FILE: &str = "upload.update";
 /// How long the sender of a file may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// The updates of the appliance that we run on, if we run on one.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Updates {
     ///
     /// `TooLarge`, `StorageFull`, `Conflict` (`upload-in-progress`), or as the
     /// daemon refuses it.
-    pub async fn upload<E: std::fmt::Display>(
+    pub async fn upload<E: std::fmt::Display + Send>(
         &self,
         permit: &Permit<PlatformUpdate>,
         length: Option<u64>,
@@ -132,7 +132,7 @@ impl Updates {
         self.recorded(permit.actor(), event, received).await
     }
 
-    async fn receive<E: std::fmt::Display>(
+    async fn receive<E: std::fmt::Display + Send>(
         &self,
         length: Option<u64>,
         allow_downgrade: bool,
@@ -304,7 +304,7 @@ impl InstallFrom {
     }
 }
 
-async fn write<E: std::fmt::Display>(
+async fn write<E: std::fmt::Display + Send>(
     mut file: File,
     content: impl Stream<Item = Result<Bytes, E>> + Send,
 ) -> Result<()> {

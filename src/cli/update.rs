@@ -45,7 +45,7 @@ pub(super) async fn run(args: UpdateArgs) -> Result<()> {
         UpdateCommand::Install(args) => online::install(args).await,
         UpdateCommand::Restart(args) => online::restart(args).await,
         UpdateCommand::RestoreData(args) => restore::run(args).await,
-        UpdateCommand::Key(args) => offline::key(args),
+        UpdateCommand::Key(args) => offline::key(&args),
         UpdateCommand::Make(args) => offline::make(args),
         UpdateCommand::Inspect(args) => offline::inspect(&args),
         UpdateCommand::Verify(args) => offline::verify(&args),

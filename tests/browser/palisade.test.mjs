@@ -14,6 +14,7 @@ describe("Palisade in a browser", async () => {
   await import("./suites/access.mjs");
   await import("./suites/audit.mjs");
   await import("./suites/appliance.mjs");
+  await import("./suites/updates.mjs");
   await import("./suites/help.mjs");
   await import("./suites/keyboard.mjs");
   await import("./suites/pages.mjs");

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -78,6 +78,10 @@ impl Given {
         write("usr/lib/os-release", "IMAGE_ID=palisade\nIMAGE_VERSION=1.1.0\n");
         write("usr/lib/systemd/systemd-sysupdate", SYSUPDATE);
         write("usr/bin/systemctl", SYSTEMCTL);
+        // This process is the management plane.
+        let own = fs::metadata(&root).expect("there");
+        let user = format!("palisade:x:{}:{}::/:/bin/false\n", own.uid(), own.gid());
+        write("etc/passwd", &user);
         write("boot/EFI/Linux/palisade_1.1.0.efi", "");
         let stopping = CancellationToken::new();
         let options = Options { paths: paths.clone(), notify: None, stopping: stopping.clone() };

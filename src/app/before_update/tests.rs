@@ -191,7 +191,7 @@ async fn the_copies_of_the_last_two_updates_are_kept() {
     assert_eq!(versions, [Version::own().to_string(), "0.0.8".to_owned()]);
 }
 
-/// Runs in a process of its own, whose folder is a file system of 4 MiB.
+/// Runs in a process of its own, whose folder is a small file system.
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "the only way to tell a test something")]
 async fn an_update_on_a_tiny_disk() {
@@ -226,7 +226,7 @@ fn a_full_disk_refuses_the_start_and_leaves_the_data_as_it_was() {
     // The mount is seen by the child only and goes with it.
     let output = std::process::Command::new("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c"])
-        .arg(r#"mount -t tmpfs -o size=4m tmpfs "$1" && shift && exec "$@""#)
+        .arg(r#"mount -t tmpfs -o size=16m tmpfs "$1" && shift && exec "$@""#)
         .arg("sh")
         .arg(folder.path())
         .arg(std::env::current_exe().expect("this program"))

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::ErrorKind,
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, MetadataExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -73,16 +74,23 @@ impl Copy {
     fn of(file: &Path, paths: &Paths) -> Result<Self> {
         let directory = update::uploads(paths);
         let copy = Self(directory.join(FILE));
-        let made = fs::create_dir(&directory);
-        let there = made.or_else(|error| match error.kind() {
-            ErrorKind::AlreadyExists => Ok(()),
-            _ => Err(error),
-        });
-        there.and_then(|()| fs::copy(file, &copy.0)).map_err(|error| {
+        make(&directory).and_then(|()| fs::copy(file, &copy.0)).map_err(|error| {
             let message = format!("{} cannot be copied: {error}.", file.display());
             Failure::new(Exit::Failed, message).with_hint("Run this as root on the appliance.")
         })?;
         Ok(copy)
+    }
+}
+
+/// Makes the directory as the management plane would, for itself alone.
+fn make(directory: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            let owner = fs::metadata(directory.parent().unwrap_or(directory))?;
+            chown(directory, Some(owner.uid()), Some(owner.gid()))
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) struct MakeArgs {
     /// A file with what is new, Markdown.
     #[arg(long, value_name = "FILE")]
     notes: Option<PathBuf>,
-    /// The day of the release, today unless SOURCE_DATE_EPOCH or this says otherwise.
+    /// The day of the release, today unless `SOURCE_DATE_EPOCH` or this says otherwise.
     #[arg(long, value_name = "YYYY-MM-DD")]
     released: Option<String>,
     /// The oldest version from which it may be installed; without it the oldest
@@ -81,7 +81,7 @@ pub(super) struct VerifyArgs {
     key: Vec<PathBuf>,
 }
 
-pub(super) fn key(args: KeyArgs) -> Result<()> {
+pub(super) fn key(args: &KeyArgs) -> Result<()> {
     let secret = SecretKey::generate(&args.name, &SystemRandom)?;
     let place = |ending: &str| args.out.join(format!("{}.{ending}", args.name));
     let file = PrivateFile::create(&place("key"))?;
@@ -177,7 +177,7 @@ fn describe(manifest: &Manifest) -> String {
     lines.join("\n")
 }
 
-/// The day of SOURCE_DATE_EPOCH, as builds that can be repeated name it, or of now.
+/// The day of `SOURCE_DATE_EPOCH`, as builds that can be repeated name it, or of now.
 fn today() -> Result<String> {
     #[expect(clippy::disallowed_methods, reason = "a variable that other build tools know too")]
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();

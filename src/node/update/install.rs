@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     boot::{self, Entry, Tries},
     format::Manifest,
-    keep::{self, Lock, Progress, Step, io_failure, sync_directory},
+    keep::{self, Lock, Progress, Step, io_failure},
     keys::TrustedKeys,
     mirror::Mirror,
     stage::{self, Stage},
@@ -31,6 +31,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, Kind, Result},
+    files::sync_directory,
     node::paths::Paths,
     release::Version,
 };

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::state::Record;
 use crate::{
     error::{Error, Kind, Result},
+    files::{self, PRIVATE},
     node::paths::Paths,
     release::Version,
 };
@@ -113,33 +114,15 @@ pub(super) fn read_record(paths: &Paths) -> Result<Option<Record>> {
 /// Replaces the record; it survives a power cut when this returns.
 pub(super) fn write_record(paths: &Paths, content: &Record) -> Result<()> {
     let text = serde_json::to_vec_pretty(content).map_err(Error::internal)?;
-    write_durably(&record(paths), &text)
+    files::replace(&record(paths), &text, PRIVATE)
         .map_err(|error| io_failure("The record of the update cannot be written.", error))
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match fs::read(path) {
-        // What cannot be understood is of another version: there is nothing to say then.
-        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_failure("The state of updates cannot be read.", error)),
-    }
-}
-
-/// Old or new after a crash, never half.
-fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    path.parent().map_or(Ok(()), sync_directory)
-}
-
-/// Makes names in a directory survive a power cut.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    let found = files::read(path)
+        .map_err(|error| io_failure("The state of updates cannot be read.", error))?;
+    // What cannot be understood is of another version: there is nothing to say then.
+    Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 
 /// Held while an update is worked on; the kernel releases it when the process dies.

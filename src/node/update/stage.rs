@@ -13,11 +13,12 @@ use std::{
 
 use super::{
     format::{Artefact, Manifest},
-    keep::{io_failure, sync_directory},
+    keep::io_failure,
     verify::{Checked, Target},
 };
 use crate::{
     error::{Error, Kind, Result},
+    files::sync_directory,
     node::paths::Paths,
 };
 

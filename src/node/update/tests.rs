@@ -115,14 +115,16 @@ fn parts(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     entries.collect()
 }
 
+type Members<'a> = Vec<(&'a str, &'a [u8])>;
+
 #[test]
 fn members_that_are_missing_twice_there_or_elsewhere_are_refused() {
     let key = key();
     let parts = parts(&file("1.2.0", &key));
-    let members: Vec<(&str, &[u8])> =
+    let members: Members<'_> =
         parts.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
     check(&archive(&members), &key).expect("the parts together are good");
-    let mut wrong: Vec<(String, Vec<(&str, &[u8])>)> = Vec::new();
+    let mut wrong: Vec<(String, Members<'_>)> = Vec::new();
     for position in 0..members.len() {
         let name = members[position].0;
         let mut without = members.clone();

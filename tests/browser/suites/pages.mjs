@@ -42,6 +42,7 @@ const SYSTEM = [
   "/audit",
   "/platform",
   "/health",
+  "/updates",
   "/certificate",
   "/keys",
   "/settings",
