@@ -140,11 +140,12 @@ fn write(wanted: &[Wanted]) -> io::Result<Vec<Reader>> {
 /// Makes the host key of sshd once, as soon as somebody may come in.
 async fn host_key(host: &Host, salvaged: &Salvaged) -> io::Result<()> {
     let key = host.paths().state().join(HOST_KEY);
+    let making = host.paths().state().join("ssh.making");
+    // A power cut may have left a second copy of the key there.
+    remove_directory(&making)?;
     if salvaged.answers.ssh_public_key.is_none() || key.exists() {
         return Ok(());
     }
-    let making = host.paths().state().join("ssh.making");
-    remove_directory(&making)?;
     files::make_directory(&making, 0o700)?;
     let new = making.join("key");
     let arguments = ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"].map(std::ffi::OsStr::new);

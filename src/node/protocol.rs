@@ -152,8 +152,6 @@ impl Request {
             | Self::Answers(_)
             | Self::MachineChecks(_)
             | Self::UpdateState(_) => Need::Read,
-            // Reading hundreds of megabytes, and calls to the outside, are not for everybody.
-            Self::CheckUpload(_) | Self::CheckMirror(_) => Need::ManagementPlane,
             Self::InstallUpdate(_) => update::INSTALL,
             Self::RestartIntoUpdate(_) => update::RESTART,
             Self::Amend(_) => change("node.amend", "platform.update"),
@@ -162,7 +160,10 @@ impl Request {
             Self::ResetAdministrator(_) => change("node.resetAdministrator", "user.update"),
             Self::RenewCertificate(_) => change("node.renewCertificate", "certificate.update"),
             Self::KeepBundle(_) => change("node.supportBundle", "platform.get"),
-            Self::Events(_)
+            // Reading hundreds of megabytes, and calls to the outside, are not for everybody.
+            Self::CheckUpload(_)
+            | Self::CheckMirror(_)
+            | Self::Events(_)
             | Self::EventsTaken(_)
             | Self::SupportBundle(_)
             | Self::BundlePart(_) => Need::ManagementPlane,

@@ -191,7 +191,9 @@ impl Center {
     fn govc(&self, arguments: &[&str]) -> Command {
         let mut command = clean(peer("GOVC"));
         command.env("GOVC_URL", &self.url).env("GOVC_INSECURE", "1");
-        command.env("GOVC_RESOURCE_POOL", "/DC0/host/DC0_H0/Resources").args(arguments);
+        command.env("GOVC_RESOURCE_POOL", "/DC0/host/DC0_H0/Resources");
+        // It would leave a session in the working directory.
+        command.env("GOVC_PERSIST_SESSION", "false").args(arguments);
         command
     }
 }

@@ -54,10 +54,10 @@ impl Machine {
     }
 
     fn disc(&self, answers: &[(&str, &str)]) {
-        let properties: String = answers
-            .iter()
-            .map(|(key, value)| format!("<Property e:key=\"{key}\" e:value=\"{value}\"/>"))
-            .collect();
+        let property = |(key, value): &(&str, &str)| {
+            format!("<Property e:key=\"{key}\" e:value=\"{value}\"/>")
+        };
+        let properties = answers.iter().map(property).collect::<Vec<_>>().concat();
         let namespace = "http://schemas.dmtf.org/ovf/environment/1";
         self.put(
             "dev/sr0/ovf-env.xml",
