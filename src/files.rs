@@ -120,9 +120,20 @@ pub fn remove(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes a directory and those above it; one that is there stays as it is.
+/// Makes a directory and those above it; one that is there stays as it is. The
+/// mode is that of the last one whatever the umask; everybody may look into the others.
 pub fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent() {
+        make_directory(above, 0o755)?;
+    }
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)),
+    }
 }
 
 /// Makes what happened in a directory survive a power cut.

@@ -15,9 +15,16 @@
 pub mod answers;
 pub mod client;
 pub mod daemon;
+pub mod descriptor;
+pub mod first_boot;
+pub mod host;
 pub mod machine;
+pub mod network;
 pub mod outbox;
+pub mod ova;
 pub mod ovf_environment;
 pub mod paths;
 pub mod properties;
 pub mod protocol;
+pub mod render;
+pub mod sources;

@@ -31,6 +31,8 @@ use crate::{
 const OLDEST: (u32, u32) = (2, 9);
 /// How long the broker may take to serve.
 const READY_PATIENCE: Duration = Duration::from_secs(10);
+/// Where Debian keeps servers; only root looks for programs there.
+const SERVERS: &str = "/usr/sbin";
 /// The pause before the first restart; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -139,7 +141,8 @@ impl Supervisor {
         clock: &dyn Clock,
     ) -> Result<Self> {
         settings.check()?;
-        check_version(&settings.binary).await?;
+        let binary = located(&settings.binary, Path::new(SERVERS)).await;
+        check_version(&binary).await?;
         let config = config::config_file(settings);
         process::stop_leftovers(&config).await.map_err(|process::InUse { pid }| {
             let directory = settings.directory.display();
@@ -153,7 +156,7 @@ impl Supervisor {
         let text = config::render(settings, websocket, tls, trust, clock.now())?;
         write_config(settings, &config, &text)?;
 
-        let run = Run { binary: settings.binary.clone(), config };
+        let run = Run { binary, config };
         let process = run.start().await.map_err(|reason| {
             startup_error(
                 "bus-not-starting",
@@ -278,6 +281,21 @@ async fn supervise(
         });
     }
     state.send_modify(|(state, _)| *state = BrokerState::Stopped);
+}
+
+/// The program that is meant: a bare name that the search path does not have is
+/// looked for in `servers` too.
+pub(super) async fn located(binary: &Path, servers: &Path) -> PathBuf {
+    let is_bare = binary.components().count() == 1 && !binary.is_absolute();
+    let among_servers = servers.join(binary);
+    if !is_bare || !among_servers.exists() {
+        return binary.to_owned();
+    }
+    let found = tokio::process::Command::new(binary).arg("--version").output().await;
+    match found {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => among_servers,
+        _ => binary.to_owned(),
+    }
 }
 
 /// Checks that the broker is there and not too old.

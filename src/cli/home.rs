@@ -67,7 +67,7 @@ impl Login {
     pub(super) fn new(url: String, trust: &Trust, credential: Kept) -> Self {
         let (ca_pem, fingerprint) = match trust {
             Trust::System => (None, None),
-            Trust::Ca(pem) => (Some(pem.clone()), None),
+            Trust::Ca(pem) | Trust::Own(pem) => (Some(pem.clone()), None),
             Trust::Pin(pin) => (None, Some(pin.to_string())),
         };
         Self { url, ca_pem, fingerprint, credential }

@@ -1,14 +1,17 @@
 //! `palisade node`: the machine of an appliance.
 
+mod answers;
 mod daemon;
+mod healthy;
+mod package;
 mod status;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::failure::Result;
-use crate::node::paths::Paths;
+use crate::node::{host::Host, paths::Paths};
 
 /// Arguments of `palisade node`.
 #[derive(Debug, Args)]
@@ -23,6 +26,20 @@ enum NodeCommand {
     Daemon(Layout),
     /// Say how this machine does.
     Status(status::StatusArgs),
+    /// Apply the operator's answers to this machine (a service of the image, at every boot).
+    FirstBoot(Layout),
+    /// Show what the operator has answered, or change it.
+    Answers(answers::AnswersArgs),
+    /// Say whether this version of the appliance works.
+    Healthy(healthy::HealthyArgs),
+    /// Write the OVF descriptor for a disk, whose content id becomes a fixed one.
+    Descriptor(package::DescriptorArgs),
+    /// Recompute every digest of an OVA, and look for what importers stumble over.
+    VerifyOva {
+        /// The package.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// Where the appliance keeps things.
@@ -38,11 +55,25 @@ impl Layout {
     pub(super) fn paths(self) -> Paths {
         Paths::below(self.root)
     }
+
+    /// The machine; below another root its programs come from `programs` there.
+    fn host(&self) -> Host {
+        if self.root == Path::new("/") {
+            Host::default()
+        } else {
+            Host::below(&self.root, &self.root.join("programs"))
+        }
+    }
 }
 
 pub(super) async fn run(args: NodeArgs) -> Result<()> {
     match args.command {
         NodeCommand::Daemon(layout) => daemon::daemon(layout).await,
         NodeCommand::Status(args) => status::status(args).await,
+        NodeCommand::FirstBoot(layout) => answers::first_boot(&layout).await,
+        NodeCommand::Answers(args) => answers::answers(args).await,
+        NodeCommand::Healthy(args) => healthy::run(args).await,
+        NodeCommand::Descriptor(args) => package::describe(&args),
+        NodeCommand::VerifyOva { file } => package::verify(&file),
     }
 }

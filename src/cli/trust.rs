@@ -8,6 +8,7 @@ use std::{
     error::Error as StdError,
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use data_encoding::HEXUPPER;
@@ -21,6 +22,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 use sha2::{Digest, Sha256};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer, time::ASN1Time};
 
 use super::failure::{Exit, Failure, Result};
 
@@ -64,6 +66,9 @@ pub(super) enum Trust {
     Ca(String),
     /// Whoever has this very certificate.
     Pin(Fingerprint),
+    /// Whoever has a certificate of this CA, PEM, at whatever time: for questions to
+    /// the own machine, whose clock may be wrong or whose certificate has expired.
+    Own(String),
 }
 
 /// The certificate that was shown last, for messages.
@@ -81,6 +86,7 @@ pub(super) fn tls(trust: &Trust, shown: &Shown) -> Result<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let judge = match trust {
         Trust::Pin(pin) => Judge::Pin(*pin),
+        Trust::Own(pem) => Judge::AnyTime(chain_verifier(ca_roots(pem)?, &provider)?),
         Trust::Ca(pem) => Judge::Chain(chain_verifier(ca_roots(pem)?, &provider)?),
         Trust::System => {
             let mut roots = RootCertStore::empty();
@@ -131,6 +137,7 @@ fn chain_verifier(
 #[derive(Debug)]
 enum Judge {
     Chain(Arc<WebPkiServerVerifier>),
+    AnyTime(Arc<WebPkiServerVerifier>),
     Pin(Fingerprint),
     Nobody,
 }
@@ -155,6 +162,10 @@ impl ServerCertVerifier for Verifier {
         *self.shown.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
         match &self.judge {
             Judge::Chain(chain) => chain.verify_server_cert(leaf, intermediates, name, ocsp, now),
+            Judge::AnyTime(chain) => {
+                let then = within_validity(leaf, now);
+                chain.verify_server_cert(leaf, intermediates, name, ocsp, then)
+            }
             Judge::Pin(pin) if *pin == shown => Ok(ServerCertVerified::assertion()),
             Judge::Pin(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
             Judge::Nobody => Err(CertificateError::UnknownIssuer.into()),
@@ -184,6 +195,16 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// `now`, or the nearest moment at which the certificate is valid.
+fn within_validity(leaf: &CertificateDer<'_>, now: UnixTime) -> UnixTime {
+    let Ok((_, certificate)) = X509Certificate::from_der(leaf) else { return now };
+    let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
+    let validity = certificate.validity();
+    let (from, to) = (seconds(validity.not_before), seconds(validity.not_after));
+    let then = now.as_secs().min(to).max(from);
+    UnixTime::since_unix_epoch(Duration::from_secs(then))
 }
 
 /// What TLS objected to, if that is why something failed.

@@ -7,7 +7,10 @@ use super::{
     link::{connected, direct, free_port},
     *,
 };
-use crate::bus::agent::{AgentLink, BusAddress, LinkState};
+use crate::bus::{
+    agent::{AgentLink, BusAddress, LinkState},
+    server::located,
+};
 
 fn processes_of(directory: &Path) -> Vec<i32> {
     let config = directory.join("nats-server.conf");
@@ -58,6 +61,18 @@ async fn a_missing_or_old_broker_is_named() {
 
     settings.binary = script(&directory, "other", "echo 'something else 3.0'");
     assert_eq!(refusal(&settings).await.code(), "bus-binary-unknown");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_in_the_search_path_is_found_among_the_servers() {
+    let directory = TempDir::new().expect("a directory");
+    let name = Path::new("broker-of-this-test");
+    assert_eq!(located(name, directory.path()).await, name, "it is nowhere");
+    let among_servers = script(&directory, "broker-of-this-test", "");
+    assert_eq!(located(name, directory.path()).await, among_servers);
+    script(&directory, "sh", "");
+    assert_eq!(located(Path::new("sh"), directory.path()).await, Path::new("sh"));
+    assert_eq!(located(Path::new("/nowhere/sh"), directory.path()).await, Path::new("/nowhere/sh"));
 }
 
 #[tokio::test]

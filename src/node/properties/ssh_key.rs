@@ -51,8 +51,12 @@ impl SshKey {
             return fault("is cut off or damaged", example);
         };
         let mut fields = Fields(&blob);
-        if fields.next() != Some(kind.as_bytes()) {
-            return fault("is not the kind of key that it says it is", example);
+        match fields.next() {
+            None => return fault("is cut off or damaged", example),
+            Some(inside) if inside != kind.as_bytes() => {
+                return fault("is not the kind of key that it says it is", example);
+            }
+            Some(_) => {}
         }
         let strength = match kind {
             "ssh-ed25519" => fields.next().filter(|key| key.len() == 32).map(|_| None),

@@ -280,6 +280,7 @@ fn weak_and_broken_ssh_keys_are_refused() {
         (&key(&[b"ecdsa-sha2-nistp256", b"nistp384", &point]), "cut off or damaged"),
         (&key(&[b"ssh-quantum", &[7; 32]]), "no kind of key"),
         (cut, "cut off or damaged"),
+        ("ssh-ed25519 AAAA", "cut off or damaged"),
         (&renamed, "not the kind of key"),
         (&format!("{ed25519}\n{ed25519}"), "more than one line"),
         (&format!("command=\"sh\" {ed25519}"), "options"),
