@@ -26,6 +26,7 @@ mod client;
 mod completion;
 mod config;
 mod connection;
+mod console;
 mod create;
 mod delete;
 mod demo;
@@ -45,6 +46,7 @@ mod node;
 mod order;
 mod output;
 mod private_file;
+mod recover;
 mod resource;
 mod runtime;
 mod serve;
@@ -94,6 +96,10 @@ enum Command {
     WhoCan(explain::Question),
     /// Look at the installation's keys, exchange and recover them.
     Keys(keys::KeysArgs),
+    /// Let people in again who cannot get in (appliance stopped).
+    Recover(recover::RecoverArgs),
+    /// Show the machine's own screen (a service of the image).
+    Console(console::ConsoleArgs),
     /// Print a completion script for a shell.
     Completion(completion::CompletionArgs),
     /// Run the management plane.
@@ -138,6 +144,8 @@ pub fn run() -> ExitCode {
         Command::Why(args) => client(explain::why(args)),
         Command::WhoCan(args) => client(explain::who_can(args)),
         Command::Keys(args) => client(keys::run(args)),
+        Command::Recover(args) => client(recover::run(args)),
+        Command::Console(args) => console::run(args),
         Command::Completion(args) => completion::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Agent(args) => agent::run(args),

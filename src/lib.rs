@@ -34,7 +34,7 @@
 //! on any other.
 //!
 //! 1. `main`, [`cli`]
-//! 2. [`gateway`], [`agent`], [`simulate`]
+//! 2. [`gateway`], [`agent`], [`simulate`], [`console`]
 //! 3. [`app`] (holds the services), [`ui`]
 //! 4. [`clusters`], [`packs`], [`tenants`], [`trail`], [`appliance`], [`doctor`], [`identity`], [`certificates`]
 //! 5. [`audit`], [`vault`]
@@ -93,6 +93,7 @@ pub mod app;
 pub mod ui;
 
 pub mod agent;
+pub mod console;
 pub mod gateway;
 pub mod simulate;
 

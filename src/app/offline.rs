@@ -1,9 +1,11 @@
-//! What is done to the keystore while nothing runs: recovery, another recovery
-//! kit, another seal.
+//! What is done while nothing runs: to the keystore (recovery, another recovery
+//! kit, another seal), and for people who cannot get in any more.
 //!
 //! Owns: the order of the steps, so that the keystore and its sealed copy in
 //! the database stay together and a wrong kit changes nothing.
 //! Must not know: where a kit or a passphrase was typed, or who reads the result.
+
+mod recovery;
 
 use std::{path::Path, sync::Arc};
 
@@ -13,16 +15,16 @@ use super::{
     start::open_store,
 };
 use crate::{
-    audit::{Event, Ledger},
+    audit::Event,
     clock::{Clock, Random, SystemClock, SystemRandom},
     config::{Config, Database},
     error::{Error, Kind, Result},
     ids::TenantId,
     keystore::{Keystore, RecoveryKit, SealMode, Status},
-    rbac::{Actor, Epochs},
+    rbac::Actor,
     secret::Secret,
     store::{self, Store},
-    vault::{self, Vault},
+    vault,
 };
 
 /// An installation that nobody else uses meanwhile.
@@ -167,11 +169,7 @@ impl Offline {
             return Ok(status);
         }
         let keystore = Arc::new(keystore);
-        let store = open_store(&self.config).await?;
-        store.migrate().await?;
-        let vault = Arc::new(Vault::new(Arc::clone(&keystore), Arc::clone(&self.random)));
-        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        let ledger = Ledger::new(store.clone(), vault, clock, random, Arc::new(Epochs::default()));
+        let (store, ledger) = self.ledger_of(Arc::clone(&keystore)).await?;
         let mut change = ledger.begin(&Actor::system(TenantId::SYSTEM)).await?;
         install::store_copy(change.tx(), &keystore).await?;
         change.commit(Event::new(action).with("recoveryKit", status.kit_number.clone())).await?;

@@ -3,7 +3,13 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{App, install};
-use crate::{audit::Sealer, identity::policy::MAX_HISTORY, store};
+use crate::{
+    appliance::NodeRecords,
+    audit::Sealer,
+    identity::policy::MAX_HISTORY,
+    node::{client::Client, paths::Paths},
+    store,
+};
 
 /// Starts all of it; everything ends when the application stops.
 pub(super) fn start(app: &App, sealer: Sealer) {
@@ -13,6 +19,7 @@ pub(super) fn start(app: &App, sealer: Sealer) {
     prune(app);
     sort_samples(app);
     look_after_certificate(app);
+    collect_node_events(app);
 }
 
 /// Joins audit records to their chains, at most half a second behind.
@@ -96,6 +103,26 @@ fn look_after_certificate(app: &App) {
                 }
                 Err(error) => reporter.bad(error.message().to_owned()),
             };
+        }
+    });
+}
+
+/// Records what was done on the machine itself, where the node daemon runs.
+fn collect_node_events(app: &App) {
+    let Some(paths) = Paths::of_appliance(&app.config().storage.data_dir) else { return };
+    let records = NodeRecords::new(app.ledger().clone(), Client::of(&paths));
+    let stopping = app.stopping().clone();
+    app.tasks().spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(5));
+        let mut failed = false;
+        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            let collected = records.collect().await;
+            if let Err(error) = &collected
+                && !failed
+            {
+                tracing::warn!(error = %error.chain(), "events of the node cannot be recorded; trying again");
+            }
+            failed = collected.is_err();
         }
     });
 }

@@ -176,6 +176,20 @@ impl Change {
         self.append(&actor, event).await
     }
 
+    /// Adds a record of what somebody else has done, who is in the same tenant.
+    pub async fn by(&mut self, actor: &Actor, event: Event) -> Result<()> {
+        self.append(actor, event).await
+    }
+
+    /// Makes the change durable with the records that were added to it. `Internal`
+    /// without any: no change goes without a record.
+    pub async fn finish(self) -> Result<()> {
+        if self.recorded.is_empty() {
+            return Err(Error::internal("a change without a record"));
+        }
+        self.complete().await
+    }
+
     async fn append(&mut self, actor: &Actor, event: Event) -> Result<()> {
         let id = AuditId::random(self.ledger.random());
         self.recorded.push(event.label().1);
@@ -195,6 +209,10 @@ impl Change {
     async fn write(mut self, event: Event) -> Result<()> {
         let actor = self.actor.clone();
         self.append(&actor, event).await?;
+        self.complete().await
+    }
+
+    async fn complete(mut self) -> Result<()> {
         let now = self.ledger.clock.now();
         for tenant in &self.outdated {
             let id = AuditId::random(self.ledger.random());

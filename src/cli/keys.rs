@@ -2,6 +2,8 @@
 
 mod offline;
 
+pub(super) use offline::Place;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 

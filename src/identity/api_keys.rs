@@ -164,6 +164,7 @@ fn owner(principal: Principal) -> Result<UserId> {
         Principal::User { user, .. } => Ok(user),
         Principal::ApiKey { .. }
         | Principal::Agent(_)
+        | Principal::Console { .. }
         | Principal::System
         | Principal::Anonymous => Err(Error::new(
             Kind::Forbidden,

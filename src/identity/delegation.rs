@@ -29,7 +29,7 @@ pub(super) async fn refuse_beyond(
         Principal::User { user, .. } | Principal::ApiKey { user, .. } => {
             load_grants(change.tx(), tenant, user).await?
         }
-        Principal::Agent(_) | Principal::Anonymous => Grants::default(),
+        Principal::Agent(_) | Principal::Console { .. } | Principal::Anonymous => Grants::default(),
     };
     if covers(&own, handed) {
         return Ok(());

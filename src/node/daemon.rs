@@ -14,6 +14,8 @@
 //!
 //! How to add a request: see [`crate::node::protocol`].
 
+mod answers;
+mod bundle;
 mod credentials;
 mod dispatch;
 mod doctor;
@@ -24,6 +26,7 @@ mod peers;
 mod plane;
 mod power;
 mod programs;
+mod recovery;
 mod serve;
 mod socket;
 mod status;
@@ -74,6 +77,7 @@ pub struct Node {
     status: Mutex<Option<(Duration, Status)>>,
     tries: Tries,
     proving: Mutex<()>,
+    recovering: Mutex<()>,
 }
 
 /// One request on its way: what it may use.
@@ -135,6 +139,7 @@ pub async fn run(options: Options) -> Result<()> {
         status: Mutex::default(),
         tries: Tries::default(),
         proving: Mutex::default(),
+        recovering: Mutex::default(),
     });
     notify::ready(notify.as_deref());
     tracing::info!(socket = %node.paths.socket().display(), "the node daemon listens");

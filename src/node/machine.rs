@@ -58,7 +58,8 @@ impl Machine {
             processors: processors(&text("cpuinfo")),
             load: first(&text("loadavg")),
             memory: memory(&text("meminfo")),
-            data_disk: disk(&paths.data()),
+            // The data's own directory is closed to the screen; it is on the same partition.
+            data_disk: disk(&paths.at("/var/lib")),
             interfaces: network::interfaces(),
             clock_synchronised: clock_synchronised(paths),
         }

@@ -21,6 +21,14 @@ impl Paths {
         Self { root: root.into() }
     }
 
+    /// The layout to which this data directory of a management plane belongs;
+    /// nothing when it is that of no appliance.
+    pub fn of_appliance(data_dir: &Path) -> Option<Self> {
+        let root = data_dir.parent()?.parent()?.parent()?;
+        let paths = Self::below(root);
+        (paths.data() == data_dir).then_some(paths)
+    }
+
     /// An absolute path of the appliance, below the root.
     pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
@@ -69,5 +77,8 @@ mod tests {
         let paths = Paths::below("/tmp/node");
         assert_eq!(paths.state(), Path::new("/tmp/node/var/lib/palisade-node"));
         assert_eq!(paths.at("etc/x"), Path::new("/tmp/node/etc/x"));
+        assert_eq!(Paths::of_appliance(&paths.data()), Some(paths));
+        assert_eq!(Paths::of_appliance(Path::new("/var/lib/palisade")), Some(Paths::default()));
+        assert_eq!(Paths::of_appliance(Path::new("/srv/palisade")), None);
     }
 }

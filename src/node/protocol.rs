@@ -25,10 +25,11 @@
 //! Access, credentials, limits, the record for the audit trail and the answer's
 //! form then come by themselves. Callers write `client.ask(YourRequest { … })`.
 
+mod recovery;
 mod status;
 mod support;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 
@@ -38,6 +39,9 @@ use crate::{
     secret::Secret,
 };
 
+pub use recovery::{
+    CertificateRenewal, KeepBundle, KeptBundle, RenewCertificate, ResetAdministrator, ResetLink,
+};
 pub use status::{
     Check, Health, Interface, Mistake, Pairing, SetUp, Share, Status, StatusRequest, UnitState,
 };
@@ -82,8 +86,18 @@ asks! {
     Status(StatusRequest) -> Status;
     /// The last lines of a log.
     Logs(Logs) -> LogLines;
+    /// What the operator has answered, and the mistakes in it.
+    Answers(Answers) -> AnswersView;
+    /// Other answers: checked, kept and put into effect.
+    Amend(Amend) -> AnswersView;
     /// Start again, or end.
     Power(Power) -> Done;
+    /// A one-time link for an administrator who cannot log in.
+    ResetAdministrator(ResetAdministrator) -> ResetLink;
+    /// Another certificate of the installation's own authority.
+    RenewCertificate(RenewCertificate) -> CertificateRenewal;
+    /// A support bundle that stays on the machine's disk.
+    KeepBundle(KeepBundle) -> KeptBundle;
     /// What was done through the daemon, for the audit trail.
     Events(Events) -> EventList;
     /// Forget those events: they are in the audit trail.
@@ -118,9 +132,15 @@ impl Request {
     pub fn need(&self) -> Need {
         let change = |action, permission| Need::Change { action, permission };
         match self {
-            Self::Status(_) | Self::Logs(_) | Self::MachineChecks(_) => Need::Read,
+            Self::Status(_) | Self::Logs(_) | Self::Answers(_) | Self::MachineChecks(_) => {
+                Need::Read
+            }
+            Self::Amend(_) => change("node.amend", "platform.update"),
             Self::Power(Power::Reboot) => change("node.reboot", "platform.update"),
             Self::Power(Power::ShutDown) => change("node.shutDown", "platform.update"),
+            Self::ResetAdministrator(_) => change("node.resetAdministrator", "user.update"),
+            Self::RenewCertificate(_) => change("node.renewCertificate", "certificate.update"),
+            Self::KeepBundle(_) => change("node.keepBundle", "platform.get"),
             Self::Events(_)
             | Self::EventsTaken(_)
             | Self::SupportBundle(_)
@@ -264,6 +284,30 @@ impl LogSource {
 pub struct LogLines {
     /// The lines, without anything that could command a terminal.
     pub lines: Vec<String>,
+}
+
+/// What the operator has answered.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {}
+
+/// The operator's answers by the name of the property, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnswersView {
+    /// As they count now; a property that was not answered is absent.
+    pub properties: BTreeMap<String, String>,
+    /// What is wrong with what was answered.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Other answers to some properties. An empty text takes an answer back.
+/// Nothing is changed when one of them is wrong: `Invalid`, with the fields.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Amend {
+    /// By the name of the property.
+    pub properties: BTreeMap<String, String>,
 }
 
 /// What becomes of the machine.

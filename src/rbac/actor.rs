@@ -29,7 +29,12 @@ pub enum Principal {
     },
     /// The agent of a cluster.
     Agent(ClusterId),
-    /// The appliance itself, or an operator on its console.
+    /// A person at the machine itself, known by name or not.
+    Console {
+        /// The system administrator, if it was one.
+        user: Option<UserId>,
+    },
+    /// The appliance itself, or somebody who works on its data while it is stopped.
     System,
     /// Nobody we know (yet).
     Anonymous,
@@ -40,7 +45,8 @@ impl Principal {
     pub fn user(&self) -> Option<UserId> {
         match self {
             Self::User { user, .. } | Self::ApiKey { user, .. } => Some(*user),
-            Self::Agent(_) | Self::System | Self::Anonymous => None,
+            // A person there has proved it to the machine, not to us.
+            Self::Agent(_) | Self::Console { .. } | Self::System | Self::Anonymous => None,
         }
     }
 
@@ -58,6 +64,7 @@ impl Principal {
             Self::User { .. } => "user",
             Self::ApiKey { .. } => "apiKey",
             Self::Agent(_) => "agent",
+            Self::Console { .. } => "console",
             Self::System => "system",
             Self::Anonymous => "anonymous",
         }
@@ -69,6 +76,7 @@ impl Principal {
             Self::User { user, .. } => Some(user.to_string()),
             Self::ApiKey { key, .. } => Some(key.to_string()),
             Self::Agent(cluster) => Some(cluster.to_string()),
+            Self::Console { user } => user.map(|user| user.to_string()),
             Self::System | Self::Anonymous => None,
         }
     }

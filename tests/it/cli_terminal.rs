@@ -171,3 +171,34 @@ async fn a_server_whose_keystore_wants_a_passphrase_asks_for_it() {
     person.types("\u{3}").await;
     assert_eq!(person.ends().await.0, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_machine_s_own_screen_answers_keys_redraws_and_ends() {
+    let t = TestApp::start().await;
+    let shell = Shell::new(&t, "operator");
+    let root = shell.home.join("machine").display().to_string();
+    let mut person = Person::at(&shell, &["console", "--root", &root]);
+    // Without the daemon it shows what it can see itself.
+    person.sees("does not answer").await;
+    person.sees("F1/1").await;
+    person.hides().await;
+    person.types("3").await;
+    person.sees("Management plane").await;
+    // A function key, as a terminal sends it.
+    person.types("\u{1b}OP").await;
+    person.sees("Data disk").await;
+    person.seen.clear();
+    person.types("\u{c}").await;
+    person.sees("does not answer").await;
+    person.types("\u{3}").await;
+    let (code, screen) = person.ends().await;
+    assert_eq!(code, 0, "{screen}");
+    // The cursor is back, and the mode of the terminal.
+    assert!(screen.ends_with("\u{1b}[?25h\r"), "{screen:?}");
+
+    let mut command = shell.command(&["console", "--root", &root]);
+    let refused = command.output().await.expect("it runs");
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("--once"), "{said}");
+}

@@ -17,6 +17,7 @@ mod http;
 mod keys;
 mod kube;
 mod matrix;
+mod node;
 mod openapi;
 mod operations;
 mod peers;

@@ -57,6 +57,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ui", &[]),
     ("agent", &["bus"]),
     ("simulate", &["agent", "bus"]),
+    ("console", &["node"]),
     (
         "gateway",
         &[

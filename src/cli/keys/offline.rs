@@ -20,14 +20,14 @@ use crate::{
         terminal,
     },
     config::Config,
-    error::chain,
+    error::{Kind, chain},
     keystore::{Keystore, SealKind, SealMode, Status, Unlock},
     secret::Secret,
 };
 
 /// Where the stopped appliance is.
 #[derive(Debug, Args)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     #[command(flatten)]
     settings: Settings,
     /// The directory of everything that the appliance writes (`storage.data_dir`).
@@ -45,7 +45,7 @@ impl Place {
     }
 
     /// Takes the appliance; `renew`: its keystore gets another passphrase.
-    fn take(self, renew: bool) -> Result<Offline> {
+    pub(in crate::cli) fn take(self, renew: bool) -> Result<Offline> {
         let config = self.config()?;
         let passphrase = terminal::passphrase(&config, renew)?;
         Ok(Offline::new(config, passphrase)?)
@@ -146,7 +146,14 @@ pub(super) fn check(args: CheckArgs) -> Result<()> {
         None => typed()?,
     };
     let directory = args.place.config()?.keystore.dir;
-    let status = Keystore::open(&directory, Unlock::RecoveryKit(kit))?.status();
+    let opened = Keystore::open(&directory, Unlock::RecoveryKit(kit));
+    // Whoever asks wants to know whether this kit counts: a mistyped one does not.
+    let keystore = opened.map_err(|error| match error.kind() {
+        Kind::Invalid => Failure::new(Exit::NotAllowed, error.chain())
+            .with_hint(error.hint().unwrap_or_default()),
+        _ => error.into(),
+    })?;
+    let status = keystore.status();
     say(&format!(
         "This is recovery kit {} of installation {}.",
         status.kit_number, status.installation

@@ -112,19 +112,18 @@ async fn recovery_kit(context: &Context, text: &str) -> Result<()> {
     let settings = context.paths().serve_settings();
     let run = context
         .programs()
-        .run("palisade")
+        .run_as_management_plane(&context.paths().data())
         .args(["keys", "check", "--config"])
         .args([settings])
-        .by_account(context.node.accounts.management_plane)
         .input(text);
     let output = run.output().await?;
     match output.code {
         Some(0) => Ok(()),
         // What our program says for a wrong or mistyped kit.
-        Some(2 | 4) => {
+        Some(4) => {
             let said = output.stderr.lines().next().unwrap_or_default();
-            let said = said.trim_start_matches("error: ").to_owned();
-            Err(Error::new(Kind::Unauthenticated, "wrong-recovery-kit", said))
+            let said = said.trim_start_matches("error: ").trim_end_matches('.');
+            Err(Error::new(Kind::Unauthenticated, "wrong-recovery-kit", format!("{said}.")))
         }
         _ => output.or_failure("Checking the recovery kit").map(drop),
     }

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Context, doctor, events, logs, power, status};
+use super::{Context, answers, bundle, doctor, events, logs, power, recovery, status};
 use crate::{
     error::{Error, Result},
     node::protocol::{
-        Ask, BundlePart, Events, EventsTaken, Logs, MachineChecks, Power, Request, StatusRequest,
-        SupportBundle,
+        Amend, Answers, Ask, BundlePart, Events, EventsTaken, KeepBundle, Logs, MachineChecks,
+        Power, RenewCertificate, Request, ResetAdministrator, StatusRequest, SupportBundle,
     },
 };
 
@@ -16,6 +16,15 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
     match request {
         Request::Status(ask) => done::<StatusRequest>(status::status(context, ask).await),
         Request::Logs(ask) => done::<Logs>(logs::read(context, ask).await),
+        Request::Answers(ask) => done::<Answers>(answers::view(context, ask).await),
+        Request::Amend(ask) => done::<Amend>(answers::amend(context, ask).await),
+        Request::ResetAdministrator(ask) => {
+            done::<ResetAdministrator>(recovery::reset(context, ask).await)
+        }
+        Request::RenewCertificate(ask) => {
+            done::<RenewCertificate>(recovery::renew(context, ask).await)
+        }
+        Request::KeepBundle(ask) => done::<KeepBundle>(bundle::make(context, ask).await),
         Request::Power(ask) => done::<Power>(power::power(context, ask).await),
         Request::Events(ask) => done::<Events>(Ok(events::list(context, ask))),
         Request::EventsTaken(ask) => done::<EventsTaken>(events::taken(context, ask)),

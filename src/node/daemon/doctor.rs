@@ -47,7 +47,7 @@ async fn report(context: &Context, arguments: &[&str]) -> Result<Value> {
 }
 
 /// Runs our program as a unit of its own, or directly where that cannot be done.
-async fn outside(context: &Context, arguments: &[&str]) -> Result<Output> {
+pub(super) async fn outside(context: &Context, arguments: &[&str]) -> Result<Output> {
     let programs = context.programs();
     if context.paths().at("/run/systemd/system").is_dir() {
         let unit = ["--quiet", "--wait", "--pipe", "--collect", "--service-type=exec"];

@@ -63,8 +63,8 @@ impl Peer {
 /// The accounts of this machine that matter here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
-    /// User and group of the management plane.
-    pub management_plane: Option<(u32, u32)>,
+    /// The user of the management plane.
+    pub management_plane: Option<u32>,
     /// The screen's user.
     pub console: Option<u32>,
     /// The group that can reach the socket.
@@ -77,9 +77,9 @@ impl Accounts {
         let text = |file| fs::read_to_string(paths.at(file)).unwrap_or_default();
         let (users, groups) = (text("/etc/passwd"), text("/etc/group"));
         Self {
-            management_plane: numbers(&users, MANAGEMENT_PLANE),
-            console: numbers(&users, CONSOLE).map(|(user, _)| user),
-            group: groups.lines().find_map(|line| number_of_group(line, GROUP)),
+            management_plane: number(&users, MANAGEMENT_PLANE),
+            console: number(&users, CONSOLE),
+            group: number(&groups, GROUP),
         }
     }
 
@@ -89,27 +89,19 @@ impl Accounts {
         if self.console == Some(uid) {
             return Peer::Console;
         }
-        if self.management_plane.is_some_and(|(user, _)| user == uid) {
+        if self.management_plane == Some(uid) {
             return Peer::ManagementPlane;
         }
         if uid == 0 { Peer::Root } else { Peer::Stranger }
     }
 }
 
-/// User and group of `name` in the text of a passwd file.
-fn numbers(text: &str, name: &str) -> Option<(u32, u32)> {
+/// The number of `name` in the text of a passwd or group file.
+fn number(text: &str, name: &str) -> Option<u32> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
-        if fields.next()? != name {
-            return None;
-        }
-        Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
+        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
     })
-}
-
-fn number_of_group(line: &str, name: &str) -> Option<u32> {
-    let mut fields = line.split(':');
-    (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -147,7 +139,7 @@ mod tests {
         fs::write(paths.at("/etc/group"), "root:x:0:\npalisade-node:x:904:\n").expect("written");
         let accounts = Accounts::read(&paths);
         assert_eq!(accounts.group, Some(904));
-        assert_eq!(accounts.management_plane, Some((900, 901)));
+        assert_eq!(accounts.management_plane, Some(900));
         for (uid, peer) in [
             (0, Peer::Root),
             (900, Peer::ManagementPlane),

@@ -80,11 +80,6 @@ struct Tokens {
     access_token: Secret<String>,
 }
 
-#[derive(Deserialize)]
-struct Refusal {
-    message: String,
-}
-
 impl Plane {
     /// As its settings say. The failure is a short sentence.
     pub(super) fn of(paths: &Paths) -> Result<Self, String> {
@@ -200,13 +195,17 @@ async fn understood(response: Response) -> Result<Login> {
     if status.is_success() {
         return response.json().await.map_err(|error| cannot_say(&chain(&error)));
     }
-    let refusal = response.json::<Refusal>().await;
-    let message = refusal.map_or_else(|_| format!("It answers {status}."), |said| said.message);
     Err(match status.as_u16() {
-        401 | 422 => Error::new(Kind::Unauthenticated, "wrong-credentials", message)
-            .with_hint("Use the account of a system administrator, or the recovery kit."),
-        429 => Error::new(Kind::RateLimited, "too-many-tries", message),
-        _ => cannot_say(message.trim_end_matches('.')),
+        401 | 422 => {
+            let message = "E-mail address or password is wrong.";
+            Error::new(Kind::Unauthenticated, "wrong-credentials", message)
+                .with_hint("Use the account of a system administrator, or the recovery kit.")
+        }
+        429 => {
+            let message = "Too many wrong tries: wait a moment, or use the recovery kit.";
+            Error::new(Kind::RateLimited, "too-many-tries", message)
+        }
+        _ => cannot_say(&format!("it answers {status}")),
     })
 }
 

@@ -7,7 +7,12 @@
 //! only; its arguments are a list, never a line for a shell; its environment is
 //! empty but for what is said here.
 
-use std::{ffi::OsStr, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -47,7 +52,10 @@ impl Output {
         if self.success {
             return Ok(self.stdout);
         }
-        let said = self.stderr.lines().rev().find(|line| !line.trim().is_empty());
+        // Ours name what failed and then what to do; others end with the reason.
+        let mut lines = self.stderr.lines();
+        let ours = lines.clone().find_map(|line| line.strip_prefix("error: "));
+        let said = ours.or_else(|| lines.rfind(|line| !line.trim().is_empty()));
         let said = said.unwrap_or("it did not say why").trim().trim_end_matches('.');
         Err(Error::new(Kind::Unavailable, "program-failed", format!("{doing} failed: {said}.")))
     }
@@ -71,9 +79,7 @@ impl Programs {
 
     /// A program of the image by its bare name; it has half a minute.
     pub fn run<'a>(&'a self, name: &'a str) -> Run<'a> {
-        let places = self.directories.iter().map(|directory| directory.join(name));
-        let path = places.clone().find(|path| path.exists()).or_else(|| places.clone().next());
-        let mut command = Command::new(path.unwrap_or_else(|| name.into()));
+        let mut command = Command::new(self.path(name));
         let search = std::env::join_paths(&self.directories).unwrap_or_default();
         command
             .env_clear()
@@ -84,20 +90,31 @@ impl Programs {
             .kill_on_drop(true);
         Run { programs: self, name, command, input: Vec::new(), limit: Duration::from_secs(30) }
     }
+
+    /// Our own program as the user of the management plane, on its data. The
+    /// service manager runs it as a service of its own: the daemon itself may
+    /// not become somebody else.
+    pub fn run_as_management_plane(&self, data: &Path) -> Run<'_> {
+        let writable = format!("--property=ReadWritePaths={}", data.display());
+        self.run("systemd-run")
+            .args(["--pipe", "--wait", "--quiet", "--collect"])
+            .args(["--uid=palisade", "--gid=palisade", "--property=UMask=0077"])
+            .args(["--property=NoNewPrivileges=yes", "--property=ProtectSystem=strict"])
+            .args([writable.as_str(), "--"])
+            .args([self.path("palisade")])
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        let places = self.directories.iter().map(|directory| directory.join(name));
+        let path = places.clone().find(|path| path.exists()).or_else(|| places.clone().next());
+        path.unwrap_or_else(|| name.into())
+    }
 }
 
 impl Run<'_> {
     /// With these arguments.
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.command.args(args);
-        self
-    }
-
-    /// As this user and group, without any other group.
-    pub fn by_account(mut self, account: Option<(u32, u32)>) -> Self {
-        if let Some((user, group)) = account {
-            self.command.uid(user).gid(group);
-        }
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Context, Node, plane::Plane};
+use super::{Context, Node, answers, plane::Plane};
 use crate::{
     error::Result,
     node::{
@@ -18,11 +18,18 @@ const UNITS: [&str; 3] =
     ["palisade-first-boot.service", "palisade-node.service", "palisade.service"];
 
 impl Context {
-    /// Whether the installation has administrators: until then a file holds
-    /// the code for set-up, or the management plane has never run.
+    /// Whether the installation has administrators, who could prove who they
+    /// are. It has none while a file holds the code for set-up, and before the
+    /// management plane has started for the first time. In doubt it has.
     pub(super) fn is_set_up(&self) -> bool {
         let data = self.paths().data();
-        !data.join("setup-code").exists() && data.join("palisade.db").exists()
+        if data.join("setup-code").exists() {
+            return false;
+        }
+        match std::fs::read_dir(&data) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        }
     }
 }
 
@@ -44,7 +51,8 @@ async fn find_out(context: &Context) -> Status {
     let node = &*context.node;
     let paths = node.paths.clone();
     let machine = tokio::task::spawn_blocking(move || Machine::read(&paths));
-    let (plane, units) = tokio::join!(ask_plane(node), units(node));
+    let (plane, units, (role, mistakes)) =
+        tokio::join!(ask_plane(node), units(node), answers::summary(node.paths.clone()));
     let (origin, port, health, fingerprint) = plane;
     let machine = machine.await.unwrap_or_else(|_| Machine::read(&node.paths));
     let by_address = machine.addresses().into_iter().map(|host| format!("https://{host}{port}"));
@@ -63,7 +71,7 @@ async fn find_out(context: &Context) -> Status {
     Status {
         version: machine.version,
         host: machine.host,
-        role: None,
+        role,
         now: context.clock().now(),
         clock_synchronised: machine.clock_synchronised,
         uptime_seconds: machine.uptime_seconds,
@@ -73,7 +81,7 @@ async fn find_out(context: &Context) -> Status {
         set_up,
         health,
         units,
-        mistakes: Vec::new(),
+        mistakes,
         processors: machine.processors,
         load: machine.load,
         memory: machine.memory,

@@ -15,8 +15,8 @@ use crate::{
     node::{
         client::{Client, NoAnswer},
         protocol::{
-            Ask, Credentials, Events, EventsTaken, Failure, Health, LONGEST_REQUEST, LogSource,
-            Logs, NodeEvent, Power, SetUp, StatusRequest,
+            Amend, Answers, Ask, Credentials, Events, EventsTaken, Failure, Health,
+            LONGEST_REQUEST, LogSource, Logs, NodeEvent, Power, SetUp, StatusRequest,
         },
     },
     secret::Secret,
@@ -45,7 +45,7 @@ impl Running {
         let uid = rustix::process::getuid().as_raw();
         fs::write(paths.at("/etc/passwd"), format!("{account}:x:{uid}:{uid}::/:\n"))
             .expect("users");
-        for program in ["systemctl", "journalctl"] {
+        for program in ["systemctl", "journalctl", "networkctl"] {
             let path = paths.at("/usr/bin").join(program);
             fs::write(&path, SCRIPT).expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
@@ -104,6 +104,9 @@ fn kit(text: &str) -> Credentials {
     Credentials::RecoveryKit(Secret::new(text.to_owned()))
 }
 
+/// Stands in for the service manager, which runs what follows the two dashes.
+const RUNNER: &str = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
+
 /// Stands in for our own program, which knows the recovery kit.
 fn let_kit_be(running: &Running, right: &str) {
     let path = running.paths().at("/usr/bin/palisade");
@@ -111,8 +114,12 @@ fn let_kit_be(running: &Running, right: &str) {
         "#!/bin/sh\n[ \"$1 $2\" = 'keys check' ] || exit 1\n\
          read -r typed; [ \"$typed\" = '{right}' ] && exit 0\necho 'error: This is another kit.' >&2\nexit 4\n"
     );
-    fs::write(&path, script).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+    for (path, text) in
+        [(path, script.as_str()), (running.paths().at("/usr/bin/systemd-run"), RUNNER)]
+    {
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+    }
 }
 
 #[tokio::test]
@@ -229,6 +236,37 @@ async fn a_log_is_asked_for_by_its_name_only() {
         lines,
         ["a line of --no-pager --quiet --output=short-iso --no-hostname --dmesg --lines=1000"]
     );
+    running.end().await;
+}
+
+#[tokio::test]
+async fn other_answers_are_checked_kept_and_put_into_effect() {
+    let running = Running::start("palisade-console").await;
+    let amend =
+        |key: &str, value: &str| Amend { properties: [(key.to_owned(), value.to_owned())].into() };
+    let refused = running.refused(amend("ipv4", "192.0.2.300/24"), None).await;
+    let [(field, wrong)] = &refused.fields[..] else { panic!("{refused:?}") };
+    assert_eq!(field, "ipv4");
+    assert!(wrong.contains("192.0.2.300/24") && !wrong.starts_with("ipv4"), "{wrong}");
+    assert_eq!(running.called(), "", "nothing is done with a wrong answer");
+
+    let view = running.client().ask(amend("dns", "192.0.2.53")).await.expect("a good answer");
+    assert_eq!(view.properties["dns"], "192.0.2.53");
+    let called: Vec<_> = running.called().lines().map(str::to_owned).collect();
+    assert_eq!(
+        called,
+        [
+            "systemctl restart palisade-first-boot.service",
+            "networkctl reload",
+            "systemctl try-restart systemd-resolved.service systemd-timesyncd.service",
+        ],
+        "the management plane goes on: its settings have not changed"
+    );
+    running.client().ask(amend("join_code", "alder-birch-cedar")).await.expect("a good answer");
+    let view = running.client().ask(Answers {}).await.expect("a view");
+    assert_eq!(view.properties["join_code"], "(hidden)");
+    let status = running.client().ask(StatusRequest {}).await.expect("a status");
+    assert_eq!(status.role.as_deref(), Some("standalone"));
     running.end().await;
 }
 

@@ -1,0 +1,125 @@
+//! What was done on the machine itself, in the audit trail.
+//!
+//! The node daemon keeps its events until we have them. The number of the last
+//! one is kept in the transaction that records it: an event is neither lost nor
+//! recorded twice, wherever either side dies.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    audit::{Event, Ledger, Outcome},
+    error::{Error, Result},
+    ids::TenantId,
+    node::{
+        client::{Client, NoAnswer},
+        protocol::{EventList, Events, EventsTaken, NodeEvent},
+    },
+    rbac::{Actor, Principal, RequestMeta},
+    store::{self, Tx, settings::Setting},
+};
+
+/// The name of the setting that keeps how far we are.
+const SETTING: &str = "node-events";
+
+/// Takes the node's events over.
+#[derive(Debug)]
+pub struct NodeRecords {
+    ledger: Ledger,
+    client: Client,
+}
+
+/// How far we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Taken {
+    outbox: String,
+    through: u64,
+}
+
+impl NodeRecords {
+    /// From this daemon into this ledger.
+    pub fn new(ledger: Ledger, client: Client) -> Self {
+        Self { ledger, client }
+    }
+
+    /// Takes over what there is; answers how many events that were. `None` when
+    /// there is no daemon, as on machines that are no appliance.
+    pub async fn collect(&self) -> Result<Option<usize>> {
+        let known = taken(&mut self.ledger.store().read().await?).await?.0;
+        let list = match self.client.ask(Events { after: known.through }).await {
+            Err(NoAnswer::Silent(_)) => return Ok(None),
+            Err(failed) => return Err(failed.into()),
+            // Another list counts from its own beginning.
+            Ok(list) if list.outbox != known.outbox && known.through > 0 => {
+                self.client.ask(Events { after: 0 }).await?
+            }
+            Ok(list) => list,
+        };
+        let count = list.events.len();
+        let Some(through) = self.record(list).await? else { return Ok(Some(0)) };
+        // Dying here is harmless: they are asked to be forgotten again next time.
+        self.client.ask(EventsTaken { through }).await?;
+        Ok(Some(count))
+    }
+
+    /// Records the events that are not recorded yet, and answers the number of
+    /// the last one of all; `None` when there is nothing.
+    async fn record(&self, list: EventList) -> Result<Option<u64>> {
+        let EventList { outbox, mut events } = list;
+        let mut change = self.ledger.begin(&Actor::system(TenantId::SYSTEM)).await?;
+        let (known, version) = taken(change.tx()).await?;
+        if known.outbox == outbox {
+            events.retain(|event| event.number > known.through);
+        }
+        let Some(through) = events.last().map(|event| event.number) else { return Ok(None) };
+        let value = serde_json::to_string(&Taken { outbox, through });
+        let value = value.map_err(Error::internal)?;
+        let setting = Setting { value, sealed: None, version };
+        let put = store::settings::put(change.tx(), TenantId::SYSTEM, SETTING, &setting, version);
+        if !put.await? {
+            return Err(crate::identity::stale());
+        }
+        for event in events {
+            let actor = actor(&event);
+            change.by(&actor, described(event)).await?;
+        }
+        change.finish().await?;
+        Ok(Some(through))
+    }
+}
+
+async fn taken(tx: &mut Tx) -> Result<(Taken, i64)> {
+    let Some(found) = store::settings::find(tx, TenantId::SYSTEM, SETTING).await? else {
+        return Ok((Taken::default(), 0));
+    };
+    Ok((serde_json::from_str(&found.value).map_err(Error::internal)?, found.version))
+}
+
+/// A person at the machine, known by name or not; else the appliance itself.
+fn actor(event: &NodeEvent) -> Actor {
+    let principal = match event.origin.as_str() {
+        "console" | "root" => {
+            Principal::Console { user: event.user.as_deref().and_then(|user| user.parse().ok()) }
+        }
+        _ => Principal::System,
+    };
+    Actor { principal, tenant: TenantId::SYSTEM, request: RequestMeta::default() }
+}
+
+fn described(event: NodeEvent) -> Event {
+    let outcome = match event.outcome.as_str() {
+        "success" => Outcome::Success,
+        "denied" => Outcome::Denied,
+        _ => Outcome::Failed,
+    };
+    let mut described = Event::new(event.action)
+        .outcome(outcome)
+        .with("at", event.at.to_string())
+        .with("origin", event.origin)
+        .with("number", event.number);
+    for (name, value) in [("proof", event.proof), ("user", event.user), ("reason", event.reason)] {
+        if let Some(value) = value {
+            described = described.with(name, value);
+        }
+    }
+    described
+}

@@ -1,0 +1,295 @@
+//! The machine's own screen and the node daemon beside an appliance that runs:
+//! real processes, the real protocol, the real management plane. Only systemd's
+//! programs are stand-ins.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+
+use palisade::{
+    node::{
+        client::{Client, NoAnswer},
+        paths::Paths,
+        protocol::{
+            Ask, Credentials, Failure, Health, Power, RenewCertificate, ResetAdministrator, SetUp,
+            StatusRequest,
+        },
+    },
+    secret::Secret,
+};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::app::{PASSWORD, TestApp, eventually};
+
+const EMAIL: &str = "root@example.com";
+
+/// Notes how it was called, and does nothing.
+const STAND_IN: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>\"${0%/*}/called\"\n";
+
+/// Stands in for the service manager, which runs what follows the two dashes.
+const RUNNER: &str = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
+
+/// A machine: the layout of an appliance below a directory, and its daemon, for
+/// whom this process is the screen.
+struct Machine {
+    paths: Paths,
+    daemon: Child,
+    directory: PathBuf,
+}
+
+/// An appliance whose data are where the layout wants them.
+async fn appliance() -> TestApp {
+    started(TempDir::new().expect("a directory")).await
+}
+
+async fn started(directory: TempDir) -> TestApp {
+    let data = Paths::below(directory.path()).data();
+    let data = data.to_str().expect("a plain path").to_owned();
+    TestApp::start_in(directory, &[("storage.data_dir", &data)]).await
+}
+
+impl Machine {
+    async fn around(t: &TestApp) -> Self {
+        let directory = t.directory.path().to_owned();
+        let paths = Paths::below(&directory);
+        for part in ["/etc", "/usr/bin", "/run/palisade-node"] {
+            fs::create_dir_all(paths.at(part)).expect("made");
+        }
+        for program in ["systemctl", "journalctl"] {
+            let path = paths.at("/usr/bin").join(program);
+            fs::write(&path, STAND_IN).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        }
+        let runner = paths.at("/usr/bin/systemd-run");
+        fs::write(&runner, RUNNER).expect("written");
+        fs::set_permissions(&runner, fs::Permissions::from_mode(0o755)).expect("executable");
+        symlink(env!("CARGO_BIN_EXE_palisade"), paths.at("/usr/bin/palisade")).expect("linked");
+        let port = t.url.rsplit(':').next().expect("a port");
+        let settings = format!(
+            "[server]\nlisten = \"127.0.0.1:{port}\"\n[storage]\ndata_dir = \"{}\"\n\
+             [bus]\nmode = \"off\"\n",
+            paths.data().display()
+        );
+        fs::write(paths.serve_settings(), settings).expect("written");
+        // What `palisade serve` leaves for others on the machine.
+        let anchor = t.app.certificates().current().anchor_pem().to_owned();
+        fs::write(paths.data().join("ca.pem"), anchor).expect("written");
+        Self::daemon(directory, "palisade-console").await
+    }
+
+    /// A daemon for whom the processes of this test are `account`.
+    async fn daemon(directory: PathBuf, account: &str) -> Self {
+        let paths = Paths::below(&directory);
+        let own = fs::metadata(&directory).expect("there");
+        let users = format!("{account}:x:{}:{}::/:\n", own.uid(), own.gid());
+        fs::write(paths.at("/etc/passwd"), users).expect("written");
+        let mut command = palisade(&["node", "daemon"], &paths);
+        let daemon = command.stderr(Stdio::null()).spawn().expect("it starts");
+        eventually(Duration::from_secs(20), || async {
+            tokio::net::UnixStream::connect(paths.socket()).await.ok().map(drop)
+        })
+        .await;
+        Self { paths, daemon, directory }
+    }
+
+    /// The same machine, on which the processes of this test are the management plane.
+    async fn for_the_management_plane(self) -> Self {
+        let directory = self.directory.clone();
+        self.end().await;
+        Self::daemon(directory, "palisade").await
+    }
+
+    fn client(&self) -> Client {
+        Client::of(&self.paths)
+    }
+
+    async fn refused<A: Ask>(&self, ask: A, credentials: Credentials) -> Failure
+    where
+        A::Answer: std::fmt::Debug,
+    {
+        match self.client().ask_as(ask, Some(credentials), None, |_| ()).await {
+            Err(NoAnswer::Failed(failure)) => failure,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn called(&self) -> String {
+        fs::read_to_string(self.directory.join("usr/bin/called")).unwrap_or_default()
+    }
+
+    /// The screen as it is now.
+    async fn screen(&self) -> String {
+        let output = palisade(&["console", "--once"], &self.paths).output().await;
+        String::from_utf8(output.expect("it runs").stdout).expect("UTF-8")
+    }
+
+    /// The service manager ends the daemon.
+    async fn end(mut self) {
+        let id = self.daemon.id().and_then(|id| i32::try_from(id).ok());
+        let id = id.and_then(rustix::process::Pid::from_raw).expect("it runs");
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("told");
+        let ended = tokio::time::timeout(Duration::from_secs(10), self.daemon.wait()).await;
+        assert!(ended.expect("in time").expect("a child").success());
+    }
+}
+
+fn palisade(arguments: &[&str], paths: &Paths) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+    command.args(arguments).arg("--root").arg(paths.at("/"));
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+fn password(password: &str) -> Credentials {
+    Credentials::Password { email: EMAIL.to_owned(), password: Secret::new(password.to_owned()) }
+}
+
+fn kit(text: &str) -> Credentials {
+    Credentials::RecoveryKit(Secret::new(text.to_owned()))
+}
+
+/// Completes the set-up; the recovery kit's text.
+async fn set_up(t: &TestApp) -> String {
+    let body = json!({
+        "code": t.setup_code(),
+        "admin": {"email": EMAIL, "name": "Root", "password": PASSWORD},
+        "bearer": true,
+    });
+    let reply = t.anonymous().post("/v1/setup", body).await;
+    reply.assert_status(201);
+    reply.text("/recoveryKit").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_screen_shows_what_a_browser_and_its_administrator_need() {
+    let t = appliance().await;
+    let machine = Machine::around(&t).await;
+    fs::write(t.app.setup_code_file(), t.setup_code()).expect("written");
+
+    let status = machine.client().ask(StatusRequest {}).await.expect("a status");
+    assert!(matches!(status.health, Health::Answers { .. }), "{:?}", status.health);
+    let fingerprint = t.app.certificate().fingerprint;
+    assert_eq!(status.fingerprint.as_ref(), Some(&fingerprint));
+    assert_eq!(status.set_up, SetUp::Open { code: Some(t.setup_code().to_owned()) });
+    let port = t.url.rsplit(':').next().expect("a port");
+    let url = format!("https://localhost:{port}");
+    assert_eq!(status.urls[0], url);
+
+    let screen = machine.screen().await;
+    for wanted in [t.setup_code(), &url, &fingerprint[..47], "no backup yet"] {
+        assert!(screen.lines().any(|row| row.contains(wanted)), "{wanted} in {screen}");
+    }
+    let said = palisade(&["node", "status"], &machine.paths).output().await.expect("it runs");
+    let said = String::from_utf8(said.stdout).expect("UTF-8");
+    assert!(said.contains(&url) && said.contains(t.setup_code()), "{said}");
+
+    let paths = machine.paths.clone();
+    machine.end().await;
+    let screen = palisade(&["console", "--once"], &paths).output().await.expect("it runs");
+    let screen = String::from_utf8(screen.stdout).expect("UTF-8");
+    assert!(screen.contains("does not answer") && screen.contains("Memory"), "{screen}");
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_at_the_screen_wants_an_administrator_and_reaches_the_audit_trail() {
+    let t = appliance().await;
+    set_up(&t).await;
+    let machine = Machine::around(&t).await;
+    let refused = machine.refused(Power::Reboot, password("not-the-password")).await;
+    assert_eq!(refused.code, "wrong-credentials", "{refused:?}");
+    assert!(!machine.called().contains("reboot"), "{}", machine.called());
+    let done = machine.client().ask_as(Power::Reboot, Some(password(PASSWORD)), None, |_| ()).await;
+    done.expect("an administrator may");
+    assert!(machine.called().contains("systemctl --no-block reboot"), "{}", machine.called());
+
+    let machine = machine.for_the_management_plane().await;
+    let system = t.try_log_in(EMAIL, PASSWORD, "system").await;
+    let own = system.text("/session/user/uid").to_owned();
+    let system = t.anonymous().with_token(system.text("/tokens/accessToken"));
+    let records = eventually(Duration::from_secs(20), || async {
+        let reply = system.get("/v1/audit?action=node.reboot").await;
+        (reply.items().len() >= 2).then(|| reply.items().to_vec())
+    })
+    .await;
+    let seen: Vec<_> = records
+        .iter()
+        .map(|record| {
+            (
+                record["outcome"].clone(),
+                record["actor"]["kind"].clone(),
+                record["actor"]["uid"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(seen.len(), 2, "each of them once: {records:?}");
+    assert!(seen.contains(&(json!("success"), json!("console"), json!(own))), "{records:?}");
+    assert!(seen.iter().any(|(outcome, ..)| outcome == "denied"), "{records:?}");
+    // The session that proved it was ended.
+    let ended = system.get("/v1/audit?action=auth.logout").await;
+    assert!(!ended.items().is_empty());
+    // Nothing is recorded twice, however often it is collected.
+    machine.client().ask(Power::ShutDown).await.expect("it has its permit");
+    eventually(Duration::from_secs(20), || async {
+        let reply = system.get("/v1/audit?action=node.shutDown").await;
+        (reply.items().len() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(system.get("/v1/audit?action=node.reboot").await.items().len(), 2);
+    machine.end().await;
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_who_cannot_log_in_gets_a_link_with_the_recovery_kit() {
+    let t = appliance().await;
+    let text = set_up(&t).await;
+    let machine = Machine::around(&t).await;
+    // As systemd does it; the stand-in only notes that it was told to.
+    let directory = t.stop().await;
+
+    let ask = || ResetAdministrator { email: None };
+    let other = kit("0000-0000");
+    assert_eq!(machine.refused(ask(), other).await.code, "wrong-recovery-kit");
+    assert_eq!(machine.refused(ask(), password(PASSWORD)).await.code, "password-unchecked");
+    let link = machine.client().ask_as(ask(), Some(kit(&text)), None, |_| ()).await;
+    let link = link.expect("the kit of this installation");
+    assert_eq!((link.email.as_str(), link.enabled), (EMAIL, false));
+    let called = machine.called();
+    let (stop, start) = (called.find("systemctl stop palisade"), called.find("systemctl start"));
+    assert!(stop.is_some() && stop < start, "{called}");
+    let stranger = ResetAdministrator { email: Some("ada@example.com".to_owned()) };
+    let refused = machine.refused(stranger, kit(&text)).await;
+    assert!(refused.message.contains("No system administrator"), "{refused:?}");
+
+    let renewed =
+        machine.client().ask_as(RenewCertificate {}, Some(kit(&text)), None, |_| ()).await;
+    let renewed = renewed.expect("it is our own");
+
+    let t = started(directory).await;
+    assert_eq!(t.app.certificate().fingerprint, renewed.fingerprint);
+    let machine = machine.for_the_management_plane().await;
+    let (_, token) = link.url.split_once("#token=").expect("a token");
+    let new = "another-violet-anchor-72";
+    let body = json!({"token": token, "password": new});
+    t.anonymous().post("/v1/auth/invite/accept", body.clone()).await.assert_status(204);
+    t.anonymous().post("/v1/auth/invite/accept", body).await.assert_problem(404, "link-used-up");
+    t.try_log_in(EMAIL, PASSWORD, "system").await.assert_status(401);
+    let system = t.try_log_in(EMAIL, new, "system").await;
+    let system = t.anonymous().with_token(system.text("/tokens/accessToken"));
+    for action in ["user.recover", "node.resetAdministrator", "certificate.reset"] {
+        eventually(Duration::from_secs(20), || async {
+            let reply = system.get(&format!("/v1/audit?action={action}&outcome=success")).await;
+            (!reply.items().is_empty()).then_some(())
+        })
+        .await;
+    }
+    machine.end().await;
+    t.stop().await;
+}
