@@ -124,7 +124,7 @@ fn schema() -> Option<PathBuf> {
     let mut files = entries.map(|entry| entry.expect("an entry").path());
     let is_schema = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        name.starts_with("dsp8023") && name.ends_with(".xsd")
+        name.starts_with("dsp8023") && path.extension().is_some_and(|ending| ending == "xsd")
     };
     Some(files.find(is_schema).expect("OVF_SCHEMA_DIR has a dsp8023*.xsd"))
 }

@@ -214,7 +214,7 @@ async fn an_update_is_uploaded_installed_and_started() {
     let asked = fs::read_to_string(given.root.join("rebooted")).expect("asked");
     assert_eq!(asked, "--no-block reboot\n");
     let success = ("success".to_owned(), String::new());
-    assert_eq!(outcomes(&root, "platform.uploadUpdate").await, [success.clone()]);
+    assert_eq!(outcomes(&root, "platform.uploadUpdate").await, std::slice::from_ref(&success));
     assert_eq!(outcomes(&root, "platform.installUpdate").await[0], success);
     assert_eq!(outcomes(&root, "platform.restartIntoUpdate").await, [success]);
 }
