@@ -108,40 +108,44 @@ const CHECKS = {
 };
 
 test("health and hardening shows causes and checks, filters and saves them", () =>
-  as(world.root, async (page) => {
-    let asked = 0;
-    await page.route("**/v1/platform/checks", (route) => {
-      asked += 1;
-      // The first look takes longer than a request may.
-      return asked === 1
-        ? route.fulfill({
-            status: 503,
-            headers: { "Retry-After": "1" },
-            contentType: "application/problem+json",
-            json: { code: "still-looking", title: "Unavailable", detail: "" },
-          })
-        : route.fulfill({ json: CHECKS });
-    });
-    await page.goto("/health");
-    await page.getByText("The default gateway 192.0.2.1").waitFor();
-    await page.getByText("Follows: DNS does not answer").waitFor();
-    await page.getByText("kernel.panic_on_oops = 0 instead of 1").waitFor();
-    await settled(page);
-    await assertAccessible(page, "health with findings");
-    await page.setViewportSize({ width: 320, height: 700 });
-    await assertNoOverflow(page, "health with findings");
-    await page.setViewportSize({ width: 1280, height: 800 });
-    await page.getByLabel("Show").selectOption("fail");
-    await page
-      .getByText("The root is read-only")
-      .waitFor({ state: "detached" });
-    assert.match(page.url(), /show=fail/);
-    const [download] = await Promise.all([
-      page.waitForEvent("download"),
-      page.getByRole("button", { name: "JSON" }).click(),
-    ]);
-    assert.equal(download.suggestedFilename(), "palisade-checks.json");
-  }));
+  as(
+    world.root,
+    async (page) => {
+      let asked = 0;
+      await page.route("**/v1/platform/checks", (route) => {
+        asked += 1;
+        // The first look takes longer than a request may.
+        return asked === 1
+          ? route.fulfill({
+              status: 503,
+              headers: { "Retry-After": "1" },
+              contentType: "application/problem+json",
+              json: { code: "still-looking", title: "Unavailable", detail: "" },
+            })
+          : route.fulfill({ json: CHECKS });
+      });
+      await page.goto("/health");
+      await page.getByText("The default gateway 192.0.2.1").waitFor();
+      await page.getByText("Follows: DNS does not answer").waitFor();
+      await page.getByText("kernel.panic_on_oops = 0 instead of 1").waitFor();
+      await settled(page);
+      await assertAccessible(page, "health with findings");
+      await page.setViewportSize({ width: 320, height: 700 });
+      await assertNoOverflow(page, "health with findings");
+      await page.setViewportSize({ width: 1280, height: 800 });
+      await page.getByLabel("Show").selectOption("fail");
+      await page
+        .getByText("The root is read-only")
+        .waitFor({ state: "detached" });
+      assert.match(page.url(), /show=fail/);
+      const [download] = await Promise.all([
+        page.waitForEvent("download"),
+        page.getByRole("button", { name: "JSON" }).click(),
+      ]);
+      assert.equal(download.suggestedFilename(), "palisade-checks.json");
+    },
+    { refused: 503 },
+  ));
 
 test("health and hardening says that this is no appliance", () =>
   as(world.root, async (page) => {
