@@ -214,7 +214,8 @@ struct Run {
 impl Run {
     async fn start(&self) -> Result<Process, String> {
         let started = Process::start(&self.binary, &self.config).await;
-        let mut process = started.map_err(|error| error.to_string())?;
+        let mut process = started
+            .map_err(|error| format!("{} cannot be started: {error}", self.binary.display()))?;
         process.until_ready(READY_PATIENCE).await?;
         Ok(process)
     }

@@ -30,6 +30,8 @@ const KEPT_LINES: usize = 12;
 const LINE_LIMIT: usize = 2_000;
 /// How long a broker may take to obey SIGTERM.
 const TERM_PATIENCE: Duration = Duration::from_secs(3);
+/// How long to wait for the output of a broker that has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often we look whether a process of an earlier run is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -78,6 +80,10 @@ impl Process {
                     Some(reason) => reason,
                     None => self.until_ended().await,
                 };
+                // What it wrote last may still be on its way to us; the reader
+                // lets go of `ready` when it has read everything.
+                let read = self.ready.wait_for(|_| false);
+                let _ = tokio::time::timeout(LAST_WORDS, read).await;
                 Err(format!("{reason}; its last words: {}", self.lines.text()))
             }
         }

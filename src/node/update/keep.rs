@@ -128,7 +128,15 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 /// Held while an update is worked on; the kernel releases it when the process dies.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A program that was just started may hold a copy of the descriptor for
+        // a moment; closing ours alone would not release the lock then.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -152,7 +160,7 @@ impl Lock {
         let unusable = |error| io_failure("The lock of updates cannot be taken.", error);
         let file = options.open(paths.run().join("update.lock")).map_err(unusable)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
