@@ -226,7 +226,7 @@ fn a_full_disk_refuses_the_start_and_leaves_the_data_as_it_was() {
     // The mount is seen by the child only and goes with it.
     let output = std::process::Command::new("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c"])
-        .arg(r#"mount -t tmpfs -o size=16m tmpfs "$1" && shift && exec "$@""#)
+        .arg(r#"mount -t tmpfs -o size=64m tmpfs "$1" && shift && exec "$@""#)
         .arg("sh")
         .arg(folder.path())
         .arg(std::env::current_exe().expect("this program"))

@@ -53,6 +53,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("enrolment::use_token", "whoever holds the token is not logged in"),
     ("idempotency::insert", "refers to nothing but its tenant"),
     ("idempotency::prune", "housekeeping of all tenants"),
+    ("data_format::find", "one row for the whole installation"),
     ("installation::create", "there is one installation"),
     ("installation::find", "there is one installation"),
     ("installation::finish_setup", "there is one installation"),
