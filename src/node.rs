@@ -24,6 +24,7 @@ pub mod outbox;
 pub mod ova;
 pub mod ovf_environment;
 pub mod paths;
+pub mod programs;
 pub mod properties;
 pub mod protocol;
 pub mod render;

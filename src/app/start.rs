@@ -86,8 +86,9 @@ impl App {
         let ca = InternalCa::new(&keystore.ca().certificate_pem, &keystore.ca().key_pem)?;
         let names = config.server.names();
         let parent = Some(&config.server.fqdn).filter(|name| name.address().is_none());
+        let anchor = config.storage.anchor_file();
         let served_certificate =
-            ServedCertificate::load(ledger.clone(), ca, names, parent.cloned()).await?;
+            ServedCertificate::load(ledger.clone(), ca, names, parent.cloned(), anchor).await?;
 
         let hasher = Hasher::new(
             Peppers::new(Secret::new(keystore.password_pepper().expose().to_vec()), Vec::new())?,

@@ -3,7 +3,10 @@
 //! It is kept in the database, the key sealed, so that a restart (and every
 //! other node) shows the same fingerprint. The internal one renews itself.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,7 @@ use crate::{
     },
     config::HostName,
     error::{Error, Result},
+    files::{self, PUBLIC},
     ids::TenantId,
     rbac::{
         Permit,
@@ -53,16 +57,19 @@ pub struct ServedCertificate {
     parent: Option<HostName>,
     store: Arc<CertificateStore>,
     source: RwLock<Source>,
+    anchor_file: PathBuf,
 }
 
 impl ServedCertificate {
     /// Takes the kept certificate, or issues and keeps the first one.
     /// `names` must be covered; names below `parent` are the tenants' own.
+    /// Programs on this machine find in `anchor_file` what they have to trust.
     pub async fn load(
         ledger: Ledger,
         ca: InternalCa,
         names: Vec<HostName>,
         parent: Option<HostName>,
+        anchor_file: PathBuf,
     ) -> Result<Self> {
         let now = ledger.clock().now();
         let mut change = ledger
@@ -99,7 +106,14 @@ impl ServedCertificate {
                 ledger.random(),
             )?);
         }
-        Ok(Self { ledger, ca, names, parent, store, source: RwLock::new(source) })
+        let source = RwLock::new(source);
+        let served = Self { ledger, ca, names, parent, store, source, anchor_file };
+        served.publish_anchor().map_err(Error::internal)?;
+        Ok(served)
+    }
+
+    fn publish_anchor(&self) -> std::io::Result<()> {
+        files::renew(&self.anchor_file, self.anchor_pem().as_bytes(), PUBLIC).map(drop)
     }
 
     /// For the TLS listener; follows every change.
@@ -161,6 +175,11 @@ impl ServedCertificate {
         }
         self.store.swap(certificate);
         *self.source.write().unwrap_or_else(PoisonError::into_inner) = source;
+        if let Err(error) = self.publish_anchor() {
+            // It counts all the same; the next start writes the file.
+            let file = self.anchor_file.display();
+            tracing::warn!(%error, %file, "programs on this machine trust the certificate before");
+        }
         Ok(())
     }
 

@@ -135,7 +135,6 @@ impl Home {
     /// Replaces the login as one step, so that a crash leaves the old or the new one.
     pub(super) fn save(&self, login: &Login) -> Result<()> {
         self.make()?;
-        self.make()?;
         let text = serde_json::to_vec_pretty(login)
             .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         let text = Secret::new(text);

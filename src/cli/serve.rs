@@ -15,6 +15,7 @@ use crate::{
     clock::{SystemClock, SystemRandom},
     config::Config,
     error::{Error, Result},
+    files::{self, PRIVATE},
     gateway::Server,
     node::paths::Paths,
     observability::{self, Metrics},
@@ -86,30 +87,18 @@ async fn serve(config: Config, passphrase: Option<Secret<String>>) -> Result<()>
 async fn greet(app: &App, address: SocketAddr) -> Result<()> {
     say(&format!("Palisade {} listens on https://{address}", env!("CARGO_PKG_VERSION")));
     say(&format!("Certificate SHA-256: {}", app.certificate().fingerprint));
-    // For command line clients and agents on this machine; it is no secret.
-    let ca = app.config().storage.data_dir.join("ca.pem");
-    // Whoever finds the file must find all of it.
-    let whole = ca.with_extension("new");
-    std::fs::write(&whole, app.served_certificate().anchor_pem())
-        .and_then(|()| std::fs::rename(&whole, &ca))
-        .map_err(Error::internal)?;
     match app.setup().new_code().await? {
         Some(code) => {
-            write_private(&app.setup_code_file(), &code.expose_grouped())?;
+            let line = format!("{}\n", code.expose_grouped());
+            // For the console of the appliance, which shows the code.
+            files::replace(&app.setup_code_file(), line.as_bytes(), PRIVATE)
+                .map_err(Error::internal)?;
             say(&format!("Set-up code: {}", code.expose_grouped()));
             say(&format!("Open {} in a browser and type it.", app.config().server.origin()));
         }
         None => app.forget_setup_code(),
     }
     Ok(())
-}
-
-/// For the console of the appliance, which shows the code.
-fn write_private(file: &std::path::Path, text: &str) -> Result<()> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let mut options = std::fs::OpenOptions::new();
-    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(file);
-    opened.and_then(|mut file| writeln!(file, "{text}")).map_err(Error::internal)
 }
 
 fn stop_on_signal(app: &App) -> Result<()> {

@@ -44,3 +44,10 @@ section! {
     /// encrypted and the server's name is verified.
     ca_file: Option<PathBuf> as "/etc/palisade/postgres-ca.pem";
 }
+
+impl Storage {
+    /// What programs on this machine have to trust to talk to the appliance; no secret.
+    pub fn anchor_file(&self) -> PathBuf {
+        self.data_dir.join("ca.pem")
+    }
+}

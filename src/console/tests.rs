@@ -70,7 +70,7 @@ fn status() -> Status {
         load: Some(0.12),
         memory: Some(Share { total: 4_096 << 20, used: 241 << 20 }),
         data_disk: Some(Share { total: 40 << 30, used: 3 << 29 }),
-        last_backup: None,
+        waiting: None,
         pairing: None,
     }
 }
@@ -84,8 +84,7 @@ pub(super) fn fresh() -> State {
 }
 
 pub(super) fn set_up() -> State {
-    let last_backup = Some(now().minus(std::time::Duration::from_hours(30)));
-    with(Status { set_up: SetUp::Done, last_backup, ..status() })
+    with(Status { set_up: SetUp::Done, ..status() })
 }
 
 pub(super) fn pairing() -> State {

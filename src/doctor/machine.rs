@@ -1,19 +1,16 @@
 //! Looking at a machine: reading files and running programs, never for long.
 //!
-//! Owns: where things are looked for, the limit of time and of size.
+//! Owns: what counts as an answer, the limit of time and of size.
 //! Must not know: what is looked for.
 
 use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
-use tokio::{io::AsyncReadExt, process::Command, time::timeout};
-
-use crate::node::paths::Paths;
+use crate::node::{paths::Paths, programs::Programs};
 
 /// What looking gave: `None` when there is no such thing, an error with the
 /// reason when it could not be found out.
@@ -22,16 +19,14 @@ pub type Answer<T = String> = Result<Option<T>, String>;
 /// How long one look may take.
 pub const LIMIT: Duration = Duration::from_secs(3);
 
-/// The most that is read of one file or of one program.
+/// The most that is read of one file.
 const LARGEST: u64 = 4 * 1024 * 1024;
-
-/// Where programs are.
-const PROGRAMS: &[&str] = &["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/lib/systemd"];
 
 /// A machine, or a directory that looks like one.
 #[derive(Clone, Debug)]
 pub struct Machine {
     paths: Paths,
+    programs: Programs,
     limit: Duration,
 }
 
@@ -44,7 +39,8 @@ impl Default for Machine {
 impl Machine {
     /// The machine whose root is at `root`.
     pub fn below(root: impl Into<PathBuf>) -> Self {
-        Self { paths: Paths::below(root), limit: LIMIT }
+        let paths = Paths::below(root);
+        Self { programs: Programs::of(&paths), paths, limit: LIMIT }
     }
 
     /// The same with another limit of time for each look.
@@ -91,7 +87,7 @@ impl Machine {
 
     /// Where a program is, if it is there.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
-        PROGRAMS.iter().map(|place| self.at(place).join(name)).find(|path| path.is_file())
+        self.programs.find(name)
     }
 
     /// What a program writes to its standard output; `None` when there is no
@@ -99,34 +95,17 @@ impl Machine {
     /// A program that takes too long is ended.
     pub async fn run(&self, command: &str) -> Answer {
         let mut words = command.split_whitespace();
-        let Some(path) = words.next().and_then(|name| self.program(name)) else { return Ok(None) };
-        let child = Command::new(path)
-            .args(words)
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C.UTF-8")
-            .env("SYSTEMD_COLORS", "0")
-            .env("SYSTEMD_PAGER", "")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn();
-        let mut child = child.map_err(|error| format!("`{command}` cannot be run: {error}"))?;
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        let finished = timeout(self.limit, async {
-            let (out, err) = tokio::join!(read_all(out), read_all(err));
-            (child.wait().await, out, err)
-        });
-        let Ok((status, out, err)) = finished.await else {
-            return Err(format!("`{command}` has not answered in {} s", self.limit.as_secs()));
-        };
-        let good = status.is_ok_and(|status| status.success());
-        if good || !out.trim().is_empty() {
-            return Ok(Some(out));
+        let name = words.next().unwrap_or_default();
+        if self.program(name).is_none() {
+            return Ok(None);
         }
-        let said = err.lines().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
-        Err(format!("`{command}` fails: {}", said.trim()))
+        let output = self.programs.run(name).args(words).within(self.limit).output().await;
+        let output = output.map_err(|error| format!("`{command}` fails: {}", error.message()))?;
+        if output.success || !output.stdout.trim().is_empty() {
+            return Ok(Some(output.stdout));
+        }
+        let said = output.stderr.lines().find(|line| !line.trim().is_empty());
+        Err(format!("`{command}` fails: {}", said.unwrap_or("it says nothing").trim()))
     }
 }
 
@@ -151,15 +130,6 @@ pub(super) fn unit_names(text: &str) -> impl Iterator<Item = &str> {
         let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
         KINDS.contains(&kind) && name.chars().all(plain)
     })
-}
-
-async fn read_all(from: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
-    let mut content = Vec::new();
-    if let Some(from) = from {
-        // What was read until then counts.
-        let _ = from.take(LARGEST).read_to_end(&mut content).await;
-    }
-    String::from_utf8_lossy(&content).into_owned()
 }
 
 fn absent_or<T>(path: &Path, error: &io::Error) -> Answer<T> {
@@ -200,7 +170,10 @@ mod tests {
         let machine = machine.with_limit(Duration::from_secs(1));
         let start = Instant::now();
         let answer = machine.run("tool").await;
-        assert!(answer.as_ref().is_err_and(|why| why.contains("not answered")), "{answer:?}");
+        assert!(
+            answer.as_ref().is_err_and(|why| why.contains("did not end within 1 s")),
+            "{answer:?}"
+        );
         assert!(start.elapsed() < Duration::from_secs(30));
         let pid = fs::read_to_string(root.path().join("usr/bin/pid")).expect("it had started");
         let alive = || {

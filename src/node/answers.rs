@@ -9,7 +9,12 @@
 //! at it anew, so that the mistakes are still shown after a power cut, and a
 //! version with other rules finds the operator's own words.
 
-use std::{collections::BTreeMap, fs::File, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -125,24 +130,38 @@ fn report_file(paths: &Paths) -> PathBuf {
     paths.run().join("mistakes.json")
 }
 
-/// The answers that are kept, or nothing at the very first boot.
+/// The answers that are kept, or nothing at the very first boot. `InvalidData`
+/// when nobody can read them.
 pub fn load(paths: &Paths) -> io::Result<Option<Kept>> {
     let Some(text) = files::read(&public_file(paths))? else { return Ok(None) };
-    let public: Public = serde_json::from_slice(&text)?;
+    let public: Public = serde_json::from_slice(&text).map_err(damaged)?;
     if public.format > FORMAT {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "answers.json was written by a newer version",
-        ));
+        // After going back to this version: the address it can read is better than none.
+        tracing::warn!("the answers are of a newer version; what is known of them counts");
     }
     let mut given: RawAnswers = public.answers.into_iter().collect();
     if let Some(text) = files::read(&secret_file(paths))? {
-        let secrets: BTreeMap<String, String> = serde_json::from_slice(&text)?;
+        let secrets: BTreeMap<String, String> = serde_json::from_slice(&text).map_err(damaged)?;
         for (key, value) in secrets {
             given.set(key, value);
         }
     }
     Ok(Some(Kept { source: public.source, settled: public.settled, given }))
+}
+
+fn damaged(error: serde_json::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Puts answers that nobody can read out of the way, for whoever wants to look at them.
+pub fn set_aside(paths: &Paths) -> io::Result<()> {
+    for file in [secret_file(paths), public_file(paths)] {
+        match fs::rename(&file, file.with_extension("damaged")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Keeps answers. The secrets are written first: a power cut in between leaves
@@ -186,6 +205,8 @@ pub fn amend(
         given.set(key.clone(), value);
         touched.push(key);
     }
+    // Nobody could take them away at the console, and they mean nothing.
+    given.forget_unknown();
     let salvaged = salvage(&given);
     let new: Vec<_> = salvaged
         .mistakes
@@ -281,6 +302,38 @@ mod tests {
         assert_eq!(kept.source, Source::Console);
         assert_eq!(kept.given.get("ipv4"), Some("192.0.2.30/24"));
         assert_eq!(kept.given.get("hostname"), Some("one.example.com"));
+    }
+
+    #[test]
+    fn a_repair_takes_no_stand_in_for_a_secret_and_forgets_what_is_no_property() {
+        let (_home, paths) = home();
+        store(
+            &paths,
+            &kept(&[
+                ("http_proxy", "http://ada:hunter2@proxy.example.com:3128"),
+                ("jion_code", "x"),
+            ]),
+        )
+        .expect("written");
+        let stand_in = change("http_proxy", "http://(hidden)@proxy.example.com:8080");
+        let refused = amend(&paths, [stand_in]).expect_err("nobody is called like that");
+        assert!(refused.to_string().contains("stands for a secret"), "{refused}");
+        amend(&paths, [change("dns", "192.0.2.53")]).expect("a good answer");
+        let given = load(&paths).expect("read").expect("kept").given;
+        assert_eq!(given.get("http_proxy"), Some("http://ada:hunter2@proxy.example.com:3128"));
+        assert_eq!(given.get("jion_code"), None);
+    }
+
+    #[test]
+    fn answers_of_a_newer_version_count_as_far_as_they_are_known() {
+        let (_home, paths) = home();
+        store(&paths, &kept(&[("ipv4", "192.0.2.30/24")])).expect("written");
+        let text = fs::read_to_string(public_file(&paths)).expect("there");
+        let newer = text.replace("\"format\": 1", "\"format\": 2, \"more\": {}");
+        assert_ne!(newer, text);
+        fs::write(public_file(&paths), newer).expect("written");
+        let kept = load(&paths).expect("read").expect("kept");
+        assert_eq!(kept.given.get("ipv4"), Some("192.0.2.30/24"));
     }
 
     #[test]

@@ -9,7 +9,6 @@
 //! peers                  who asks, and may he
 //! credentials            a person at the screen proves who he is
 //! dispatch -> a group    status logs answers power recovery events …
-//! programs               systemctl and the like, never through a shell
 //! ```
 //!
 //! How to add a request: see [`crate::node::protocol`].
@@ -25,7 +24,6 @@ mod notify;
 mod peers;
 mod plane;
 mod power;
-mod programs;
 mod recovery;
 mod serve;
 mod socket;
@@ -39,7 +37,6 @@ use tokio_util::sync::CancellationToken;
 
 use credentials::Tries;
 pub use peers::{Accounts, Peer};
-pub use programs::{Output, Programs};
 
 use crate::{
     clock::{Clock, Random, SystemClock, SystemRandom},
@@ -47,6 +44,7 @@ use crate::{
     node::{
         outbox::Outbox,
         paths::Paths,
+        programs::Programs,
         protocol::{Progress, Status},
     },
 };

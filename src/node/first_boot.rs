@@ -56,8 +56,17 @@ pub async fn amend(
     host: &Host,
     changes: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Report, AmendError> {
-    let salvaged = answers::amend(host.paths(), changes)?;
-    let report = Report::of(Source::Console, &salvaged);
+    answers::amend(host.paths(), changes)?;
+    Ok(apply(host).await?)
+}
+
+/// Does at once what follows from the answers that are kept. Only those whose
+/// files have changed are told.
+pub async fn apply(host: &Host) -> io::Result<Report> {
+    let kept = answers::load(host.paths())?
+        .ok_or_else(|| io::Error::other("nothing has been answered on this machine yet"))?;
+    let salvaged = salvage(&kept.given);
+    let report = Report::of(kept.source, &salvaged);
     answers::write_report(host.paths(), &report)?;
     host_key(host, &salvaged).await?;
     let wanted = wanted(host, &salvaged, &cards(host))?;
@@ -69,7 +78,7 @@ pub async fn amend(
             failed.get_or_insert(error);
         }
     }
-    failed.map_or(Ok(report), |error| Err(error.into()))
+    failed.map_or(Ok(report), Err)
 }
 
 /// The answers that count, and sources that could not be read.
@@ -79,6 +88,7 @@ async fn current_answers(host: &Host) -> io::Result<(Kept, Vec<Mistake>)> {
         Ok(kept) => kept,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             tracing::warn!("the answers that were kept cannot be read and count no more: {error}");
+            answers::set_aside(paths)?;
             None
         }
         Err(error) => return Err(error),
@@ -203,22 +213,10 @@ fn sentence(report: &Report, salvaged: &Salvaged, cards: &[Card]) -> String {
 
 /// What was answered, as everybody may read it, in the order of the table.
 pub fn shown(given: &RawAnswers) -> Vec<(String, String)> {
-    let known = super::properties::TABLE.iter().map(|property| property.key);
-    let known: Vec<_> = known.collect();
+    let known: Vec<_> = super::properties::TABLE.iter().map(|property| property.key).collect();
     let other = given.iter().map(|(key, _)| key).filter(|key| !known.contains(key));
-    known
-        .iter()
-        .copied()
-        .chain(other)
-        .filter_map(|key| {
-            let shown = if known.contains(&key) {
-                given.shown(key)
-            } else {
-                given.get(key).map(|_| "(hidden)".to_owned())
-            };
-            Some((key.to_owned(), shown?))
-        })
-        .collect()
+    let keys = known.iter().copied().chain(other);
+    keys.filter_map(|key| Some((key.to_owned(), given.shown(key)?))).collect()
 }
 
 #[cfg(test)]

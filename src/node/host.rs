@@ -1,37 +1,27 @@
-//! The operating system, as far as the node needs it.
+//! The operating system, as far as first boot needs it.
 //!
-//! Owns: running programs with a limit in time, and the one place where a test
+//! Owns: the layout together with the programs, and the one place where a test
 //! puts scripts in front of the real ones.
 //! Must not know: why a program is run.
 
-use std::{
-    ffi::OsStr,
-    io,
-    path::PathBuf,
-    process::{Output, Stdio},
-    time::Duration,
+use std::{ffi::OsStr, io, path::PathBuf};
+
+use super::{
+    paths::Paths,
+    programs::{Output, Programs},
 };
-
-use tokio::process::Command;
-
-use super::paths::Paths;
-
-/// Where programs are looked for; the environment has no say.
-const PROGRAMS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-/// Longer than any program that we run takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The machine, or a directory that looks like one.
 #[derive(Clone, Debug)]
 pub struct Host {
     paths: Paths,
-    programs: String,
-    patience: Duration,
+    programs: Programs,
 }
 
 impl Default for Host {
     fn default() -> Self {
-        Self { paths: Paths::default(), programs: PROGRAMS.to_owned(), patience: PATIENCE }
+        let paths = Paths::default();
+        Self { programs: Programs::of(&paths), paths }
     }
 }
 
@@ -39,8 +29,8 @@ impl Host {
     /// A machine below another root, whose programs are looked for in
     /// `programs` first.
     pub fn below(root: impl Into<PathBuf>, programs: &std::path::Path) -> Self {
-        let programs = format!("{}:{PROGRAMS}", programs.display());
-        Self { paths: Paths::below(root), programs, patience: PATIENCE }
+        let paths = Paths::below(root);
+        Self { programs: Programs::of(&paths).after(programs.to_owned()), paths }
     }
 
     /// Its files.
@@ -55,17 +45,7 @@ impl Host {
         program: &str,
         arguments: impl IntoIterator<Item = A>,
     ) -> io::Result<Output> {
-        let mut command = Command::new("/usr/bin/env");
-        command.arg("-i").arg(format!("PATH={}", self.programs)).arg("LC_ALL=C.UTF-8");
-        command.arg(program).args(arguments);
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        match tokio::time::timeout(self.patience, command.output()).await {
-            Ok(output) => output,
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("{program} has not ended after {} s", self.patience.as_secs()),
-            )),
-        }
+        self.programs.run(program).args(arguments).output().await.map_err(io::Error::other)
     }
 
     /// Runs a program that has to succeed.
@@ -75,11 +55,6 @@ impl Host {
         arguments: impl IntoIterator<Item = A>,
     ) -> io::Result<()> {
         let output = self.run(program, arguments).await?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing");
-        Err(io::Error::other(format!("{program} ended with {} and said: {last}", output.status)))
+        output.or_failure(program).map(drop).map_err(io::Error::other)
     }
 }

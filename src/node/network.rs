@@ -53,7 +53,8 @@ pub fn kernel_name(answers: &Answers) -> &str {
     if full.len() <= KERNEL_NAME { full } else { short_name(full) }
 }
 
-fn short_name(full: &str) -> &str {
+/// The part of a name before the first dot.
+pub fn short_name(full: &str) -> &str {
     full.split('.').next().unwrap_or(full)
 }
 

@@ -12,7 +12,6 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -23,6 +22,7 @@ use super::protocol::{EventList, Events, NodeEvent};
 use crate::{
     clock::{Clock, Random, Timestamp, random_bytes},
     error::{Error, Kind, Result},
+    files::{self, PRIVATE},
 };
 
 /// More events are not kept: the oldest go, and their numbers tell that.
@@ -223,20 +223,12 @@ fn understand(text: &str) -> Option<(Head, BTreeMap<u64, Kept>)> {
 
 /// Puts a whole new file in the place, durably, and answers it open for appending.
 fn write_whole(path: &Path, head: &Head, events: &BTreeMap<u64, Kept>) -> io::Result<File> {
-    let beside = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     let mut text = text_of(&Line::Head(head.clone()));
     for kept in events.values() {
         let event = kept.event.clone();
         text.extend(text_of(&if kept.open { Line::Begun(event) } else { Line::Ended(event) }));
     }
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    if let Some(directory) = path.parent() {
-        File::open(directory)?.sync_all()?;
-    }
+    files::replace(path, &text, PRIVATE)?;
     OpenOptions::new().append(true).open(path)
 }
 

@@ -24,7 +24,7 @@ mod url;
 
 pub use address::Interface;
 pub use check::{Answers, Note, check};
-pub use given::RawAnswers;
+pub use given::{HIDDEN, RawAnswers};
 pub use mistake::{LINE_LENGTH, Mistake};
 pub use proxy::{Proxy, Scheme};
 pub use salvage::{Salvaged, salvage};

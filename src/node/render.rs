@@ -154,7 +154,7 @@ fn serve(paths: &Paths, answers: &Answers) -> String {
         (None, Some(address)) => address.to_string(),
         _ => full.to_owned(),
     };
-    let short = full.split('.').next().unwrap_or(full);
+    let short = network::short_name(full);
     let mut names: Vec<String> = Vec::new();
     let own = addresses.iter().map(ToString::to_string);
     let fixed = [full, short].into_iter().chain(ALWAYS_DIRECT).map(str::to_owned);

@@ -80,17 +80,19 @@ fn source_key(source: Source) -> &'static str {
 
 async fn guestinfo(host: &Host) -> Result<Option<RawAnswers>, String> {
     let virt = host.run("systemd-detect-virt", ["--vm"]).await.map_err(|e| e.to_string())?;
-    if virt.stdout.trim_ascii() != b"vmware" {
+    if virt.stdout.trim() != "vmware" {
         return Ok(None);
     }
     let said = host.run("vmtoolsd", ["--cmd", "info-get guestinfo.ovfEnv"]).await;
     let said = said.map_err(|error| error.to_string())?;
     // Without an environment it ends with a failure and a remark.
-    if !said.status.success() || said.stdout.trim_ascii().is_empty() {
+    if !said.success || said.stdout.trim().is_empty() {
         return Ok(None);
     }
-    let text = String::from_utf8(said.stdout).map_err(|_| "it is no UTF-8".to_owned())?;
-    ovf_environment::read(&text).map(Some).map_err(|error| error.to_string())
+    if said.stdout.contains(char::REPLACEMENT_CHARACTER) {
+        return Err("it is no UTF-8".to_owned());
+    }
+    ovf_environment::read(&said.stdout).map(Some).map_err(|error| error.to_string())
 }
 
 async fn cd_rom(host: &Host) -> Result<Option<RawAnswers>, String> {

@@ -44,6 +44,9 @@ async fn an_imported_certificate_is_shown_to_people_at_once_and_cuts_off_no_agen
     person.get("/v1/context").await.assert_status(200);
     let old = Client::new(&t.url, &before).request(Method::GET, "/v1/context").send().await;
     old.expect_err("the old authority has not signed what is shown now");
+    // So do programs on this machine, which look into the data directory.
+    let anchor = std::fs::read_to_string(t.app.config().storage.anchor_file()).expect("there");
+    assert_eq!(anchor.trim().replace('\r', ""), root.trim().replace('\r', ""));
     // … and an agent that was imported before still finds what it trusts.
     let tls = Tls::new(Some(&before)).expect("roots");
     let port = t.url.rsplit_once(':').expect("a port").1.parse().expect("a number");

@@ -77,9 +77,6 @@ impl Machine {
             paths.data().display()
         );
         fs::write(paths.serve_settings(), settings).expect("written");
-        // What `palisade serve` leaves for others on the machine.
-        let anchor = t.app.certificates().current().anchor_pem().to_owned();
-        fs::write(paths.data().join("ca.pem"), anchor).expect("written");
         Self::daemon(directory, "palisade-console").await
     }
 

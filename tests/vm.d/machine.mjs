@@ -156,6 +156,24 @@ export class Machine {
     await once(socket, 'close');
   }
 
+  /** Types these on the serial console, one after the other, slowly enough for an emulated machine. */
+  async keys(...all) {
+    const socket = net.connect(this.at('serial.sock'));
+    await once(socket, 'connect');
+    for (const text of all) {
+      socket.write(text);
+      await sleep(1500);
+    }
+    socket.end();
+    await once(socket, 'close');
+  }
+
+  /** Waits until the console shows its pages and has been quiet for a while: a machine that starts does not hear. */
+  async settled() {
+    await until('the console', 300, () => /F2\/2/.test(this.serial()));
+    await until('the first start to end', 300, async () => /running|degraded/.test((await this.inside('systemctl is-system-running --wait', 290)).text), 1000);
+  }
+
   /** One HTTPS request. The certificate is the appliance's own; it is looked at elsewhere. */
   request(method, target, { body, headers = {}, seconds = 30 } = {}) {
     return new Promise((done, fail) => {

@@ -168,24 +168,46 @@ const scenarios = {
 
   /** Wrong properties are named on the console, and the console repairs them. */
   async wrong() {
-    const machine = fresh('wrong', { environment: { ...answers(), ipv4: '10.66.0.15/33', gateway: '192.0.2.1', role: 'captain', ssh_public_key: 'ssh-dss AAAA' } });
+    const given = { ipv4: '10.66.0.15/33', gateway: '192.0.2.1', role: 'captain', ssh_public_key: 'ssh-dss AAAA' };
+    const machine = fresh('wrong', { environment: { ...answers(), ...given } });
     await machine.start();
-    for (const key of ['ipv4', 'role', 'ssh_public_key']) {
-      await until(`${key} on the console`, 600, () => new RegExp(`${key}[^\\n]*`).test(machine.serial()), 1000);
-      note(`wrong ${key}`, machine.serial().match(new RegExp(`${key}[^\\n│]*`))[0].trim());
-    }
+    for (const key of ['ipv4', 'role', 'ssh_public_key']) await complains(machine, key);
+    await machine.settled();
+    // The form begins at the first mistake, the address; the role comes nine lines later.
+    await machine.keys('2', 'e', CLEAR, NETWORK.ipv4, ...Array(9).fill(ENTER), CLEAR, 'standalone', ENTER, CLEAR, APPLY);
+    const outside = await until('the gateway is blamed', 60, () => machine.serial().match(/"192\.0\.2\.1" is outside [^\n│]*/)?.[0]);
+    note('wrong gateway', outside.trim());
+    await machine.keys(CLEAR, NETWORK.gateway, APPLY);
+    await until('the question', 60, () => machine.serial().includes('Use these answers'));
+    await machine.keys('y');
+    note('ready after the repair at the console', `${(await machine.ready(900)).toFixed(0)} s after power-on`);
+    await setUp(machine);
+    await restart(machine);
+    await Session.system(machine);
     await machine.cut();
   },
 };
 
-/** An unsigned, an altered and a truncated file are refused, and no slot is written. */
+const [ENTER, CLEAR, APPLY] = ['\r', '\x15', '\x13'];
+
+/** Waits for the line about this property, and notes it. */
+async function complains(machine, key) {
+  const line = await until(`${key} on the console`, 600, () => machine.serial().match(new RegExp(`${key}: [^\\n│]*`))?.[0], 1000);
+  note(`wrong ${key}`, line.trim());
+}
+
+/** An altered, a cut-off and a stranger's file are refused, and no slot is written. */
 async function refusals(machine) {
   const good = fs.readFileSync(path.join(work, 'bad', `palisade-${later(92)}.update`));
   const altered = Buffer.from(good);
   altered[altered.length >> 1] ^= 1;
   const slots = () => machine.inside('for p in /dev/disk/by-partlabel/*; do echo $p; done; sha256sum /dev/disk/by-partlabel/_empty* | cut -c1-64', 300);
   const before = (await slots()).text;
-  for (const [what, bytes] of [['altered', altered], ['truncated', good.subarray(0, good.length >> 1)]]) {
+  const stranger = machine.at('stranger.key');
+  execFileSync(binary, ['update', 'key', 'stranger', '--out', machine.dir]);
+  execFileSync(binary, ['update', 'make', '--from', path.join(work, 'bad'), '--version', later(92), '--key', stranger, '--out', machine.at('stranger.update')]);
+  const wrong = [['altered', altered], ['cut-off', good.subarray(0, good.length >> 1)], ["stranger's", fs.readFileSync(machine.at('stranger.update'))]];
+  for (const [what, bytes] of wrong) {
     fs.writeFileSync(machine.at('wrong.update'), bytes);
     let refused = false;
     try {

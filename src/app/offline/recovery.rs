@@ -49,7 +49,14 @@ impl Offline {
         let ca = InternalCa::new(&certificate, &key)?;
         let settings = &self.config.server;
         let parent = Some(&settings.fqdn).filter(|name| name.address().is_none()).cloned();
-        let served = ServedCertificate::load(ledger, ca, settings.names(), parent).await?;
+        let served = ServedCertificate::load(
+            ledger,
+            ca,
+            settings.names(),
+            parent,
+            self.config.storage.anchor_file(),
+        )
+        .await?;
         let permit = system_permit::<CertificateGet>(TenantId::SYSTEM, WHY);
         if served.get(&permit).0 == Source::Imported {
             let message = "The served certificate was imported; only its owner can renew it.";

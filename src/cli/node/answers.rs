@@ -27,6 +27,9 @@ pub(super) struct AnswersArgs {
     /// this machine could see on a command line.
     #[arg(long)]
     stdin: bool,
+    /// Put the answers into effect once more, e.g. after a disk was full.
+    #[arg(long, conflicts_with_all = ["set", "stdin"])]
+    apply: bool,
     #[command(flatten)]
     layout: Layout,
 }
@@ -59,6 +62,12 @@ pub(super) async fn answers(args: AnswersArgs) -> Result<()> {
     if !changes.is_empty() {
         let report = first_boot::amend(&host, changes).await.map_err(|error| refused(&error))?;
         say("The answers are changed and applied.");
+        remarks(&report);
+        return Ok(());
+    }
+    if args.apply {
+        let report = first_boot::apply(&host).await.map_err(|error| refused(&error.into()))?;
+        say("The answers are applied.");
         remarks(&report);
         return Ok(());
     }
@@ -96,9 +105,7 @@ fn refused(error: &AmendError) -> Failure {
         AmendError::Mistakes(mistakes) => {
             let failure = Failure::new(Exit::Failed, "The answers were not changed.");
             mistakes.iter().fold(failure, |failure, mistake| {
-                let line = mistake.to_string();
-                let said = line.strip_prefix(&mistake.key).unwrap_or(&line);
-                failure.with_field(&mistake.key, said.trim_start_matches(": "))
+                failure.with_field(&mistake.key, &mistake.sentence())
             })
         }
         AmendError::Io(error) => {

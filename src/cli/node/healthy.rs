@@ -110,7 +110,7 @@ async fn look(host: &Host) -> Look {
         };
     }
     let unit = host.run("systemctl", ["show", "--property=ActiveState,NRestarts", UNIT]).await;
-    if let Some(why) = unit.ok().and_then(|unit| hopeless(&String::from_utf8_lossy(&unit.stdout))) {
+    if let Some(why) = unit.ok().and_then(|unit| hopeless(&unit.stdout)) {
         return Look::Never(one(UNIT, false, why));
     }
     match ask(settings).await {

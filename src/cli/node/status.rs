@@ -86,7 +86,5 @@ fn lines(status: &Status) -> Vec<String> {
     };
     add("memory", share(status.memory));
     add("data disk", share(status.data_disk));
-    let backup = status.last_backup.map(|at| at.to_string());
-    add("last backup", backup.unwrap_or_else(|| "no backup yet".to_owned()));
     lines
 }

@@ -1,7 +1,7 @@
 //! Updates on the machine itself, through its node daemon.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, MetadataExt, chown},
     path::{Path, PathBuf},
@@ -15,6 +15,7 @@ use crate::{
         output::say,
     },
     error::Error,
+    files,
     node::{
         client::{Client, NoAnswer},
         paths::Paths,
@@ -74,7 +75,12 @@ impl Copy {
     fn of(file: &Path, paths: &Paths) -> Result<Self> {
         let directory = update::uploads(paths);
         let copy = Self(directory.join(FILE));
-        make(&directory).and_then(|()| fs::copy(file, &copy.0)).map_err(|error| {
+        // The directory belongs to the management plane: no link in it is followed.
+        let copied = make(&directory).and_then(|()| {
+            files::remove(&copy.0)?;
+            io::copy(&mut File::open(file)?, &mut File::create_new(&copy.0)?)
+        });
+        copied.map_err(|error| {
             let message = format!("{} cannot be copied: {error}.", file.display());
             Failure::new(Exit::Failed, message).with_hint("Run this as root on the appliance.")
         })?;

@@ -104,6 +104,11 @@ pub(super) fn make(args: MakeArgs) -> Result<()> {
         Some(file) => fs::read_to_string(file).map_err(|error| unreadable(file, &error))?,
         None => String::new(),
     };
+    let name = update::file_name(&args.version);
+    if args.mirror && args.out.file_name().is_none_or(|out| *out != *name) {
+        let message = format!("--out has to end in {name}: under this name a mirror is asked.");
+        return Err(Failure::usage(message, "Choose another directory, not another name."));
+    }
     let oldest = Version::oldest();
     let release = Release {
         version: args.version,
@@ -131,7 +136,7 @@ pub(super) fn make(args: MakeArgs) -> Result<()> {
         let files = [(INDEX, manifest.as_slice()), (INDEX_SIGNATURE, signature.as_bytes())];
         for (name, content) in files {
             let path = directory.join(name);
-            fs::write(&path, content).map_err(|error| unwritable(&path, &error))?;
+            files::replace(&path, content, PUBLIC).map_err(|error| unwritable(&path, &error))?;
         }
     }
     emit(&args.out.display().to_string())

@@ -162,6 +162,12 @@ async fn install_remote(api: &Api, file: Option<&Path>, allow_downgrade: bool) -
     loop {
         let status = api.get("/v1/platform/updates").await?;
         let step = text_at(&status, "/progress/step");
+        if step == "-" && !last.is_empty() {
+            // The node's service was started again and knows of no installation.
+            let message = format!("The installation was interrupted while {last}.");
+            return Err(Failure::new(Exit::OperationFailed, message)
+                .with_hint("Install it again; what runs was not changed."));
+        }
         if step != last {
             say(&harmless(&step));
             last.clone_from(&step);

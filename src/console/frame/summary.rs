@@ -7,7 +7,6 @@ use ratatui::{
 
 use super::{Rows, style};
 use crate::{
-    clock::Timestamp,
     console::{
         glyphs::wrap,
         state::{Seen, State},
@@ -89,10 +88,6 @@ impl Page {
         self.load(status.processors, status.load, status.uptime_seconds);
         self.memory(status.memory);
         self.disk(status.data_disk);
-        match status.last_backup {
-            Some(at) => self.row("Last backup", &age(at, status.now), style::PLAIN),
-            None => self.row("Last backup", "no backup yet", style::WARN),
-        }
     }
 
     /// 32 pairs in two rows of one length, to be compared with what a browser shows.
@@ -194,10 +189,6 @@ impl Page {
 /// Whether more than `percent` of it is used.
 fn crowded(share: Share, percent: u64) -> bool {
     u128::from(share.used) * 100 > u128::from(share.total) * u128::from(percent)
-}
-
-fn age(at: Timestamp, now: Timestamp) -> String {
-    format!("{} ago", duration(now.since(at).as_secs()))
 }
 
 /// The largest unit of which there is at least one.

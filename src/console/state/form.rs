@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     console::{input::Input, keys::Key},
     node::{
-        properties::{self, Property, RawAnswers},
+        properties::{self, HIDDEN, Property, RawAnswers},
         protocol::{AnswersView, Mistake},
     },
 };
@@ -23,6 +23,8 @@ const USUAL: &[&str] = &[
     "http_proxy",
     "no_proxy",
     "role",
+    "agent_port",
+    "mirror_url",
 ];
 
 /// One answer in the form.
@@ -98,7 +100,7 @@ impl Form {
     pub(super) fn check(&mut self) -> bool {
         let changed = self.changes();
         let visible = self.fields.iter().filter(|field| {
-            !field.before.contains("(hidden)") || changed.contains_key(field.property.key)
+            !field.before.contains(HIDDEN) || changed.contains_key(field.property.key)
         });
         let given: RawAnswers = visible
             .map(|field| (field.property.key, field.input.text().trim().to_owned()))

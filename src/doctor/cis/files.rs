@@ -158,7 +158,8 @@ pub(super) const FILES: &[Check] = &[
         level: 1,
         look: Look::Access(&[
             ("/var/lib/palisade-node", "root:root", 0o711),
-            ("/var/lib/palisade-node/ssh", "root:root", 0o711),
+            ("/var/lib/palisade-node/ssh", "root:root", 0o755),
+            ("/var/lib/palisade-node/ssh/ed25519", "root:root", PRIVATE),
         ]),
     },
     Check {
@@ -191,7 +192,7 @@ pub(super) const FILES: &[Check] = &[
         level: 1,
         look: Look::Access(&[
             ("/run/palisade-node", "root:root|palisade-node", 0o755),
-            ("/run/palisade-node/serve.toml", "root:palisade|root", 0o640),
+            ("/run/palisade-node/serve.toml", "root:root", 0o644),
             ("/run/palisade-node/node.sock", "root:palisade-node", 0o660),
         ]),
     },

@@ -13,17 +13,12 @@ use crate::{
     },
 };
 
-/// Services that read what first boot renders.
-const READERS: [&str; 2] = ["systemd-resolved.service", "systemd-timesyncd.service"];
-const MANAGEMENT_PLANE: &str = "palisade.service";
-const FIRST_BOOT: &str = "palisade-first-boot.service";
+/// Services that do not come up again are given up by systemd before.
+const TIME_TO_APPLY: Duration = Duration::from_mins(4);
 
 impl From<&properties::Mistake> for Mistake {
     fn from(mistake: &properties::Mistake) -> Self {
-        let line = mistake.to_string();
-        let prefix = format!("{}: ", mistake.key);
-        let message = line.strip_prefix(&prefix).unwrap_or(&line).to_owned();
-        Self { property: mistake.key.clone(), message }
+        Self { property: mistake.key.clone(), message: mistake.sentence() }
     }
 }
 
@@ -45,12 +40,31 @@ fn shown(kept: &Kept) -> AnswersView {
     AnswersView { properties, mistakes }
 }
 
-/// The role and the mistakes, for the status.
-pub(super) async fn summary(paths: Paths) -> (Option<String>, Vec<Mistake>) {
-    let Ok(Some(kept)) = load(paths).await else { return (None, Vec::new()) };
-    let salvaged = salvage(&kept.given);
-    let role = salvaged.role().ok().map(|role| role.as_str().to_owned());
-    (role, salvaged.mistakes.iter().map(Mistake::from).collect())
+/// What the status says of the answers.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    /// The role that was meant, if there is no doubt about it.
+    pub(super) role: Option<String>,
+    /// Why it is not carried out, if it is not.
+    pub(super) waiting: Option<String>,
+    /// What is wrong, sources that could not be read included.
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+/// What first boot has found; before it has come so far, nothing.
+pub(super) async fn summary(paths: Paths) -> Summary {
+    let found = tokio::task::spawn_blocking(move || {
+        let report = answers::read_report(&paths)?;
+        Ok::<_, std::io::Error>((report, answers::load(&paths)?))
+    });
+    let Ok(Ok((Some(report), kept))) = found.await else { return Summary::default() };
+    let is_wrong = report.mistakes.iter().any(|mistake| mistake.key == "role");
+    let role = kept.filter(|_| !is_wrong).map(|kept| salvage(&kept.given).intended());
+    Summary {
+        role: role.flatten().map(|role| role.as_str().to_owned()),
+        waiting: report.waiting,
+        mistakes: report.mistakes.iter().map(Mistake::from).collect(),
+    }
 }
 
 async fn load(paths: Paths) -> Result<Option<Kept>> {
@@ -88,24 +102,12 @@ fn refused(error: AmendError) -> Error {
     }
 }
 
-/// First boot renders as at every boot; services that read it are told.
+/// Our own program does it, outside of this daemon's sandbox: it renders what
+/// follows from the answers and tells those whose files have changed.
 async fn apply(context: &Context) -> Result<()> {
-    let settings = context.paths().serve_settings();
-    let before = tokio::fs::read(&settings).await.ok();
-    context.progress("Rendering the settings", None);
-    systemctl(context, &["restart", FIRST_BOOT]).await?;
-    context.progress("Changing the network", None);
-    let run = context.programs().run("networkctl").args(["reload"]);
-    run.output().await?.or_failure("Changing the network")?;
-    systemctl(context, &[&["try-restart"], &READERS[..]].concat()).await?;
-    if tokio::fs::read(&settings).await.ok() != before {
-        context.progress("Restarting the management plane", None);
-        systemctl(context, &["restart", "--no-block", MANAGEMENT_PLANE]).await?;
-    }
-    Ok(())
-}
-
-async fn systemctl(context: &Context, args: &[&str]) -> Result<()> {
-    let run = context.programs().run("systemctl").args(args).within(Duration::from_mins(2));
-    run.output().await?.or_failure(&format!("systemctl {}", args.join(" "))).map(drop)
+    context.progress("Putting the answers into effect", None);
+    let root = format!("--root={}", context.paths().at("/").display());
+    let run = context.programs().outside(&[], "palisade", TIME_TO_APPLY);
+    let output = run.args(["node", "answers", "--apply", &root]).output().await?;
+    output.or_failure("Putting the answers into effect").map(drop)
 }

@@ -1,46 +1,42 @@
-//! Collecting what helps to find a fault: our own program does it, which knows
-//! what must not be in it.
+//! Support bundles: one that the console keeps on disk, and one that a page
+//! takes away in parts. Our own program makes them, which knows what must not be
+//! in one, outside of this daemon's sandbox.
 
 use std::{
-    fs::{self, DirBuilder},
-    io,
-    os::unix::fs::DirBuilderExt,
+    fs,
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use super::Context;
+use super::{Context, doctor::outside};
 use crate::{
+    clock::random_bytes,
     error::{Error, Result},
-    node::protocol::{Bundle, KeepBundle},
+    files::{self, PRIVATE},
+    node::protocol::{Bundle, BundleBytes, BundleMade, BundlePart, KeepBundle, SupportBundle},
 };
 
-/// Looking at everything, with patience for what does not answer.
-const TIME: Duration = Duration::from_mins(5);
 /// Older bundles make room for a new one.
 const KEPT: usize = 2;
+/// Bytes of one part.
+const PART: u64 = 1024 * 1024;
 
 /// Makes a bundle in the node's own directory.
-pub(super) async fn make(context: &Context, _ask: KeepBundle) -> Result<Bundle> {
+pub(super) async fn keep(context: &Context, _ask: KeepBundle) -> Result<Bundle> {
     let directory = context.paths().state().join("support");
     let now = context.clock().now().to_string();
     let time: String = now.chars().take(19).filter(char::is_ascii_digit).collect();
     let path = directory.join(format!("palisade-support-{time}.tar"));
     make_room(&directory).map_err(|error| unwritable(&directory, error))?;
     context.progress("Collecting", None);
-    let settings = context.paths().serve_settings();
-    let mut run = context.programs().run("palisade").args(["support-bundle", "--out"]);
-    run = run.args([&path]).within(TIME);
-    if settings.exists() {
-        run = run.args(["--config"]).args([&settings]);
-    }
-    run.output().await?.or_failure("Collecting")?;
+    let out = format!("--out={}", path.display());
+    outside(context, &["support-bundle", &out]).await?.or_failure("Collecting")?;
     let size = fs::metadata(&path).map_err(|error| unwritable(&path, error))?.len();
     Ok(Bundle { path: path.display().to_string(), size })
 }
 
 fn make_room(directory: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    files::make_directory(directory, 0o700)?;
     let entries = fs::read_dir(directory)?;
     let mut bundles: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     // Their names say when they were made.
@@ -51,6 +47,55 @@ fn make_room(directory: &Path) -> io::Result<()> {
 
 fn unwritable(path: &Path, error: io::Error) -> Error {
     Error::unavailable(format!("{} cannot be written.", path.display())).caused_by(error)
+}
+
+fn place(context: &Context) -> PathBuf {
+    context.paths().run().join("support")
+}
+
+/// Makes a support bundle, which replaces the one before.
+pub(super) async fn bundle(context: &Context, ask: SupportBundle) -> Result<BundleMade> {
+    let place = place(context);
+    if place.exists() {
+        fs::remove_dir_all(&place).map_err(Error::internal)?;
+    }
+    let random: [u8; 16] = random_bytes(&**context.random());
+    let id = data_encoding::HEXLOWER.encode(&random);
+    let (file, extra) = (bundle_file(&place, &id), place.join("extra.json"));
+    let text = serde_json::to_vec(&ask.extra).map_err(Error::internal)?;
+    files::replace(&extra, &text, PRIVATE).map_err(Error::internal)?;
+    let (out, from) = (format!("--out={}", file.display()), format!("--extra={}", extra.display()));
+    let output = outside(context, &["support-bundle", out.as_str(), from.as_str()]).await?;
+    let Ok(made) = fs::metadata(&file) else {
+        return Err(output
+            .or_failure("Making the support bundle")
+            .err()
+            .unwrap_or_else(|| Error::internal("the support bundle is not where it should be")));
+    };
+    Ok(BundleMade { id, size: made.len() })
+}
+
+/// Some bytes of a support bundle. With the last of them it is removed.
+pub(super) fn part(context: &Context, ask: &BundlePart) -> Result<BundleBytes> {
+    let is_id = ask.id.len() == 32 && ask.id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let path = bundle_file(&place(context), &ask.id);
+    let gone = || Error::not_found("support bundle");
+    let mut file =
+        if is_id { fs::File::open(&path).map_err(|_| gone())? } else { return Err(gone()) };
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(ask.offset)).map_err(Error::internal)?;
+    let length =
+        Read::by_ref(&mut file).take(PART).read_to_end(&mut bytes).map_err(Error::internal)? as u64;
+    let size = file.metadata().map_err(Error::internal)?.len();
+    if ask.offset.saturating_add(length) >= size {
+        // It lies in memory; whoever wants another asks for another.
+        fs::remove_file(&path).map_err(Error::internal)?;
+    }
+    Ok(BundleBytes { base64: data_encoding::BASE64.encode(&bytes) })
+}
+
+fn bundle_file(place: &Path, id: &str) -> PathBuf {
+    place.join(format!("{id}.tar"))
 }
 
 #[cfg(test)]

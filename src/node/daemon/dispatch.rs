@@ -25,7 +25,7 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
         Request::RenewCertificate(ask) => {
             done::<RenewCertificate>(recovery::renew(context, ask).await)
         }
-        Request::KeepBundle(ask) => done::<KeepBundle>(bundle::make(context, ask).await),
+        Request::KeepBundle(ask) => done::<KeepBundle>(bundle::keep(context, ask).await),
         Request::Power(ask) => done::<Power>(power::power(context, ask).await),
         Request::UpdateState(ask) => done::<UpdateState>(update::state(context, ask)),
         Request::CheckUpload(ask) => done::<CheckUpload>(update::check_upload(context, ask).await),
@@ -37,8 +37,8 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
         Request::Events(ask) => done::<Events>(Ok(events::list(context, ask))),
         Request::EventsTaken(ask) => done::<EventsTaken>(events::taken(context, ask)),
         Request::MachineChecks(ask) => done::<MachineChecks>(doctor::checks(context, ask).await),
-        Request::SupportBundle(ask) => done::<SupportBundle>(doctor::bundle(context, ask).await),
-        Request::BundlePart(ask) => done::<BundlePart>(doctor::part(context, &ask)),
+        Request::SupportBundle(ask) => done::<SupportBundle>(bundle::make(context, ask).await),
+        Request::BundlePart(ask) => done::<BundlePart>(bundle::part(context, &ask)),
     }
 }
 

@@ -105,7 +105,7 @@ impl Plane {
             port: if port == 443 { String::new() } else { format!(":{port}") },
             host,
             address: SocketAddr::new(ip, listen.port()),
-            anchor: config.storage.data_dir.join("ca.pem"),
+            anchor: config.storage.anchor_file(),
         })
     }
 

@@ -35,7 +35,10 @@ pub(super) async fn renew(context: &Context, _ask: RenewCertificate) -> Result<C
 /// What `palisade recover <args>` answers while the management plane is stopped.
 async fn offline<T: DeserializeOwned>(context: &Context, args: &[String]) -> Result<T> {
     // Two at once would start it under each other's hands.
-    let _one = context.node.recovering.lock().await;
+    let _one = context.node.recovering.try_lock().map_err(|_| {
+        Error::new(Kind::Conflict, "recovery-in-progress", "A recovery is going on already.")
+            .with_hint("Wait until it has ended, and try again.")
+    })?;
     context.progress("Stopping the management plane", None);
     let stopped = systemctl(context, ["stop", MANAGEMENT_PLANE], TIME_TO_STOP).await;
     let answer = match stopped {
@@ -66,11 +69,10 @@ async fn work<T: DeserializeOwned>(context: &Context, args: &[String]) -> Result
     let settings = context.paths().serve_settings();
     let run = context
         .programs()
-        .run_as_management_plane(&context.paths().data())
+        .as_management_plane(&context.paths().data(), TIME_TO_WORK)
         .args(["recover"])
         .args(args)
-        .args([OsStr::new("--output=json"), OsStr::new("--config"), settings.as_os_str()])
-        .within(TIME_TO_WORK);
+        .args([OsStr::new("--output=json"), OsStr::new("--config"), settings.as_os_str()]);
     let output = run.output().await?;
     if output.success {
         return serde_json::from_str(&output.stdout).map_err(Error::internal);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Context, Node, answers, plane::Plane};
+use super::{
+    Context, Node,
+    answers::{self, Summary},
+    plane::Plane,
+};
 use crate::{
     error::Result,
     node::{
@@ -51,9 +55,13 @@ async fn find_out(context: &Context) -> Status {
     let node = &*context.node;
     let paths = node.paths.clone();
     let machine = tokio::task::spawn_blocking(move || Machine::read(&paths));
-    let (plane, units, (role, mistakes)) =
+    let (plane, units, Summary { role, waiting, mistakes }) =
         tokio::join!(ask_plane(node), units(node), answers::summary(node.paths.clone()));
-    let (origin, port, health, fingerprint) = plane;
+    let (origin, port, mut health, fingerprint) = plane;
+    if let (Health::Silent { reason }, Some(why)) = (&mut health, &waiting) {
+        // It is not even started.
+        reason.clone_from(why);
+    }
     let machine = machine.await.unwrap_or_else(|_| Machine::read(&node.paths));
     let by_address = machine.addresses().into_iter().map(|host| format!("https://{host}{port}"));
     let mut urls: Vec<String> = origin.into_iter().collect();
@@ -81,12 +89,12 @@ async fn find_out(context: &Context) -> Status {
         set_up,
         health,
         units,
+        waiting,
         mistakes,
         processors: machine.processors,
         load: machine.load,
         memory: machine.memory,
         data_disk: machine.data_disk,
-        last_backup: None,
         pairing: None,
     }
 }

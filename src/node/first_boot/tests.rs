@@ -142,6 +142,19 @@ const GOOD: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
+async fn answers_that_are_damaged_are_put_aside_and_the_sources_are_asked_again() {
+    let machine = Machine::new(&[("hostname", "one.example.com")]);
+    for damaged in ["", "{\"format\": 1, \"sour", "[]"] {
+        machine.put("var/lib/palisade-node/answers.json", damaged);
+        run(&machine.host).await.expect("it boots");
+        let kept = answers::load(machine.paths()).expect("read").expect("kept");
+        assert_eq!(kept.given.get("hostname"), Some("one.example.com"), "{damaged}");
+        let aside = machine.read("var/lib/palisade-node/answers.damaged");
+        assert_eq!(aside.as_deref(), Some(damaged));
+    }
+}
+
+#[tokio::test]
 async fn a_first_boot_does_all_that_was_answered() {
     let machine = Machine::new(GOOD);
     let sentence = machine.boot().await;

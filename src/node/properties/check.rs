@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     address::{Family, Fault, Interface},
-    given::RawAnswers,
+    given::{HIDDEN, RawAnswers},
     mistake::Mistake,
     pem,
     proxy::Proxy,
@@ -244,8 +244,7 @@ impl<'a> Checker<'a> {
                     |meant| format!("did you mean {meant}?"),
                 );
                 // Its value may be a secret under a misspelt name.
-                let shown: String = key.chars().take(40).collect();
-                self.mistakes.push(Mistake::hidden(&shown, wrong, instead));
+                self.mistakes.push(Mistake::hidden(key, wrong, instead));
             }
         }
     }
@@ -283,6 +282,9 @@ impl<'a> Checker<'a> {
         if text.chars().count() > most {
             let wrong = format!("has more than {most} characters");
             self.wrong(key, &wrong, "write less");
+        } else if text.contains(HIDDEN) {
+            let wrong = format!("has {HIDDEN} in it, which stands for a secret");
+            self.mistakes.push(Mistake::hidden(key, wrong, "type the whole answer again"));
         } else if text.chars().any(|c| c.is_control() && !(lines_are_fine && c.is_whitespace())) {
             self.wrong(key, "has characters that cannot be seen in it", "type it again");
         } else {

@@ -6,6 +6,9 @@ use zeroize::Zeroize;
 
 use super::table::find;
 
+/// What is shown in the place of a secret.
+pub const HIDDEN: &str = "(hidden)";
+
 /// Answers before anybody has looked at them. `Debug` hides secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RawAnswers(BTreeMap<String, String>);
@@ -42,13 +45,22 @@ impl RawAnswers {
         self.iter().next().is_none()
     }
 
-    /// The answer to `key` as everybody may read it: passwords are left out.
+    /// The answer to `key` as everybody may read it: passwords are left out. A
+    /// misspelt property may be one, and a wrong key a private one.
     pub fn shown(&self, key: &str) -> Option<String> {
         let text = self.get(key)?;
         Some(match find(key) {
-            Some(property) if property.is_password() => "(hidden)".to_owned(),
-            _ => without_password(text),
+            Some(property) if !property.is_password() && !text.contains("PRIVATE") => {
+                without_password(text)
+            }
+            _ => HIDDEN.to_owned(),
         })
+    }
+
+    /// Takes away what is no property of this version.
+    pub fn forget_unknown(&mut self) {
+        let unknown: Vec<_> = self.0.keys().filter(|key| find(key).is_none()).cloned().collect();
+        unknown.iter().for_each(|key| self.remove(key));
     }
 }
 
@@ -80,13 +92,13 @@ fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         // A proxy whose scheme was forgotten: `user:password@host`.
         return match text.rsplit_once('@') {
-            Some((user, host)) if user.contains(':') => format!("(hidden)@{host}"),
+            Some((user, host)) if user.contains(':') => format!("{HIDDEN}@{host}"),
             _ => text.to_owned(),
         };
     };
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://(hidden)@{host}"),
+        Some((_, host)) => format!("{scheme}://{HIDDEN}@{host}"),
         None => format!("{scheme}://{rest}"),
     }
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The most characters of a mistake's line.
 pub const LINE_LENGTH: usize = 110;
+/// The most characters of a property that nobody knows.
+const KEY_LENGTH: usize = 40;
 /// What remains of an answer, at least, when the line would become too long.
 const LEAST_SHOWN: usize = 8;
 
@@ -44,17 +46,25 @@ impl Mistake {
     }
 }
 
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Mistake {
+    /// The line without the property, for where its name stands already.
+    pub fn sentence(&self) -> String {
         let Self { key, given, wrong, instead } = self;
-        let Some(given) = given else { return write!(f, "{key}: {wrong}; {instead}") };
+        let Some(given) = given else { return format!("{wrong}; {instead}") };
         let around = format!("{key}: \"\" {wrong}; {instead}").chars().count();
         let room = LINE_LENGTH.saturating_sub(around).max(LEAST_SHOWN);
         if given.chars().count() <= room {
-            write!(f, "{key}: \"{given}\" {wrong}; {instead}")
+            format!("\"{given}\" {wrong}; {instead}")
         } else {
             let start: String = given.chars().take(room - 2).collect();
-            write!(f, "{key}: \"{start}..\" {wrong}; {instead}")
+            format!("\"{start}..\" {wrong}; {instead}")
         }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key: String = self.key.chars().take(KEY_LENGTH).collect();
+        write!(f, "{key}: {}", self.sentence())
     }
 }

@@ -23,8 +23,6 @@ const TOGETHER: &[&[&str]] =
 pub struct Salvaged {
     /// What can be used.
     pub answers: Answers,
-    /// The same as text.
-    pub usable: RawAnswers,
     /// Everything that is wrong with the answers; empty when all was used.
     pub mistakes: Vec<Mistake>,
     /// The role that was meant, if it can be told.
@@ -32,6 +30,11 @@ pub struct Salvaged {
 }
 
 impl Salvaged {
+    /// The role that was meant, if it can be told.
+    pub fn intended(&self) -> Option<Role> {
+        self.intended
+    }
+
     /// What the machine is to do now, or why it does nothing yet, as a sentence.
     pub fn role(&self) -> Result<Role, String> {
         let role = self.answers.role;
@@ -55,7 +58,7 @@ pub fn salvage(given: &RawAnswers) -> Salvaged {
     let intended = given.get("role").map_or(Some(Role::Standalone), Role::named);
     loop {
         let found = match check(&usable) {
-            Ok(answers) => return Salvaged { answers, usable, mistakes, intended },
+            Ok(answers) => return Salvaged { answers, mistakes, intended },
             Err(found) => found,
         };
         let before = usable.iter().count();

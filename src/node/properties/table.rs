@@ -348,7 +348,7 @@ pub const TABLE: &[Property] = &[
         OUTSIDE,
         1_024,
         "Mirror of packs and updates",
-        "https://…, or a directory such as file:///srv/mirror. Empty: none is asked.",
+        "Where updates are found, https://…. Empty: none is asked.",
     ),
 ];
 

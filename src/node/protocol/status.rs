@@ -37,6 +37,9 @@ pub struct Status {
     pub health: Health,
     /// The services of the node.
     pub units: Vec<UnitState>,
+    /// Why the machine does not carry out its role, if it does not, as a sentence.
+    #[serde(default)]
+    pub waiting: Option<String>,
     /// What is wrong with the operator's answers.
     pub mistakes: Vec<Mistake>,
     /// Processors.
@@ -47,8 +50,6 @@ pub struct Status {
     pub memory: Option<Share>,
     /// The data partition.
     pub data_disk: Option<Share>,
-    /// When the last backup was made.
-    pub last_backup: Option<Timestamp>,
     /// What pairs a private cloud gateway, while it waits for that.
     pub pairing: Option<Pairing>,
 }

@@ -209,26 +209,33 @@ impl Updates {
             let message = "There is no installed update that waits for a restart.";
             return Err(Error::new(Kind::Conflict, "no-update", message));
         };
-        if version < state.version {
-            self.step_aside(&state.version)?;
+        let aside = if version < state.version { self.step_aside(&state.version)? } else { None };
+        let asked = system::reboot(&self.paths).await;
+        if let (Err(_), Some((own, aside))) = (&asked, &aside) {
+            // What runs must not count as given up when nothing came of it.
+            self.rename_kernel(aside, own)?;
         }
-        system::reboot(&self.paths).await?;
-        Ok(version)
+        asked.map(|()| version)
     }
 
     /// The boot loader prefers the newest kernel that is not given up. To start
     /// an older one on trial, the newer one counts as given up: it is still what
     /// is started when the older one fails as well.
-    fn step_aside(&self, running: &Version) -> Result<()> {
-        let failed = |error| io_failure("The kernels cannot be put into another order.", error);
-        let directory = self.kernels();
+    /// Answers what it was and what it is now, if there is such a kernel.
+    fn step_aside(&self, running: &Version) -> Result<Option<(Entry, Entry)>> {
         let Some(own) = self.entries()?.into_iter().find(|entry| entry.version == *running) else {
-            return Ok(());
+            return Ok(None);
         };
         let aside = Entry { tries: Some(Tries { left: 0, done: 1 }), ..own.clone() };
-        fs::rename(directory.join(own.file_name()), directory.join(aside.file_name()))
-            .map_err(failed)?;
-        sync_directory(&directory).map_err(failed)
+        self.rename_kernel(&own, &aside)?;
+        Ok(Some((own, aside)))
+    }
+
+    fn rename_kernel(&self, from: &Entry, to: &Entry) -> Result<()> {
+        let directory = self.kernels();
+        fs::rename(directory.join(from.file_name()), directory.join(to.file_name()))
+            .and_then(|()| sync_directory(&directory))
+            .map_err(|error| io_failure("The kernels cannot be put into another order.", error))
     }
 }
 

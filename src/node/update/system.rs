@@ -4,38 +4,27 @@
 //! they fail. A test has scripts of these names below its own root.
 //! Must not know: what is installed.
 
-use std::{path::Path, process::Stdio, time::Duration};
-
-use tokio::{io::AsyncReadExt, process::Command, time::timeout};
+use std::time::Duration;
 
 use crate::{
     error::{Error, Kind, Result},
-    node::paths::Paths,
+    node::{paths::Paths, programs::Programs},
     release::Version,
 };
 
-const SYSUPDATE: &str = "/usr/lib/systemd/systemd-sysupdate";
-const SYSTEMCTL: &str = "/usr/bin/systemctl";
-const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 /// Writing a slot of a gigabyte to a slow disk takes minutes.
-const PATIENCE: Duration = Duration::from_mins(20);
-/// More is not shown of what a program says.
-const MOST_SAID: u64 = 16 * 1024;
+const TIME_TO_WRITE: Duration = Duration::from_mins(20);
+/// A name of its own, so that two never write at the same time.
+const UNIT: &str = "--unit=palisade-write-slot";
 
-/// Lets systemd-sysupdate write `version` from the staging directory into the other slot.
+/// Lets systemd-sysupdate write `version` from the staging directory into the
+/// other slot: outside of the daemon's sandbox, which has no disks.
 pub(super) async fn sysupdate(paths: &Paths, version: &Version) -> Result<()> {
     let version = version.to_string();
-    let program = paths.at(SYSUPDATE);
-    let own = program.to_string_lossy();
-    let words = [own.as_ref(), "--no-pager", "update", version.as_str()];
-    let written = if paths.at("/run/systemd/system").is_dir() {
-        // As a service of its own: the daemon's sandbox has no disks.
-        let unit = ["--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--"];
-        run(&paths.at(SYSTEMD_RUN), &[&unit[..], &words[..]].concat()).await
-    } else {
-        run(&program, &words[1..]).await
-    };
-    written.map_err(|cause| {
+    let programs = Programs::of(paths);
+    let run = programs.outside(&[UNIT], "systemd-sysupdate", TIME_TO_WRITE);
+    let written = run.args(["--no-pager", "update", &version]).output().await;
+    written.and_then(|output| output.or_failure("systemd-sysupdate")).map(drop).map_err(|cause| {
         Error::new(
             Kind::Unavailable,
             "update-not-written",
@@ -48,48 +37,9 @@ pub(super) async fn sysupdate(paths: &Paths, version: &Version) -> Result<()> {
 
 /// Restarts the machine.
 pub(super) async fn reboot(paths: &Paths) -> Result<()> {
-    run(&paths.at(SYSTEMCTL), &["--no-block", "reboot"]).await.map_err(|cause| {
+    let asked = Programs::of(paths).run("systemctl").args(["--no-block", "reboot"]).output().await;
+    asked.and_then(|output| output.or_failure("systemctl")).map(drop).map_err(|cause| {
         Error::new(Kind::Unavailable, "no-restart", "The appliance could not be restarted.")
             .caused_by(cause)
     })
-}
-
-/// Runs a program to its end; what it said is the error.
-async fn run(program: &Path, arguments: &[&str]) -> Result<(), String> {
-    let name = program.display();
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .env("PATH", "/usr/bin:/usr/sbin")
-        .env("LANG", "C.UTF-8")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("{name} cannot be started: {error}"))?;
-    let stderr = child.stderr.take();
-    let ended = async {
-        let mut said = Vec::new();
-        if let Some(stderr) = stderr {
-            let mut stderr = stderr;
-            // Everything is read, so that the program never waits for us.
-            let _ = (&mut stderr).take(MOST_SAID).read_to_end(&mut said).await;
-            let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-        }
-        (child.wait().await, said)
-    };
-    let Ok((status, said)) = timeout(PATIENCE, ended).await else {
-        return Err(format!("{name} did not end within {} minutes", PATIENCE.as_secs() / 60));
-    };
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => {
-            let said = String::from_utf8_lossy(&said);
-            let tail: Vec<&str> = said.lines().rev().take(5).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            Err(format!("{name} ended with {status}: {}", tail.join(" / ")))
-        }
-        Err(error) => Err(format!("{name} was lost: {error}")),
-    }
 }

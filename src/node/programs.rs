@@ -1,6 +1,7 @@
 //! Running other programs of the image.
 //!
-//! Owns: where they are, their environment, and the limits of their time and output.
+//! Owns: where they are, their environment, the limits of their time and output,
+//! and running one outside of the sandbox of whoever needs it.
 //! Must not know: what they do.
 //!
 //! A program is named by its bare name and found in the image's directories
@@ -24,13 +25,20 @@ use crate::{
     node::paths::Paths,
 };
 
+/// Where they are.
+const DIRECTORIES: [&str; 3] = ["/usr/bin", "/usr/sbin", "/usr/lib/systemd"];
 /// More output than this is cut off.
 const LONGEST_OUTPUT: u64 = 8 * 1024 * 1024;
+/// How long most programs have, on a busy machine too.
+const LIMIT: Duration = Duration::from_secs(30);
+/// What the service manager has to start a service, and to end one whose time is over.
+const TIME_TO_MANAGE: Duration = Duration::from_secs(10);
 
 /// The programs of the image.
 #[derive(Clone, Debug)]
 pub struct Programs {
     directories: Vec<PathBuf>,
+    service_manager: PathBuf,
 }
 
 /// How a program ended.
@@ -74,40 +82,76 @@ pub struct Run<'a> {
 impl Programs {
     /// Of this layout.
     pub fn of(paths: &Paths) -> Self {
-        Self { directories: vec![paths.at("/usr/bin"), paths.at("/usr/sbin")] }
+        let directories = DIRECTORIES.iter().map(|directory| paths.at(directory)).collect();
+        Self { directories, service_manager: paths.at("/run/systemd/system") }
+    }
+
+    /// The programs in `directory` before those of this machine: for a tree
+    /// that has no programs of its own.
+    #[must_use]
+    pub fn after(mut self, directory: PathBuf) -> Self {
+        self.directories = DIRECTORIES.iter().map(PathBuf::from).collect();
+        self.directories.insert(0, directory);
+        self
+    }
+
+    /// Where a program is; `None` when there is no such program.
+    pub fn find(&self, name: &str) -> Option<PathBuf> {
+        let places = self.directories.iter().map(|directory| directory.join(name));
+        places.into_iter().find(|path| path.is_file())
     }
 
     /// A program of the image by its bare name; it has half a minute.
     pub fn run<'a>(&'a self, name: &'a str) -> Run<'a> {
-        let mut command = Command::new(self.path(name));
         let search = std::env::join_paths(&self.directories).unwrap_or_default();
+        let mut command = Command::new(self.find(name).unwrap_or_else(|| name.into()));
         command
             .env_clear()
             .env("PATH", search)
-            .env("LANG", "C.UTF-8")
+            .env("LC_ALL", "C.UTF-8")
+            .env("SYSTEMD_COLORS", "0")
+            .env("SYSTEMD_PAGER", "")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        Run { programs: self, name, command, input: Vec::new(), limit: Duration::from_secs(30) }
+        Run { programs: self, name, command, input: Vec::new(), limit: LIMIT }
     }
 
-    /// Our own program as the user of the management plane, on its data. The
-    /// service manager runs it as a service of its own: the daemon itself may
-    /// not become somebody else.
-    pub fn run_as_management_plane(&self, data: &Path) -> Run<'_> {
+    /// A program as a service of its own, outside of the caller's sandbox.
+    /// `unit` are options of systemd-run. The service manager ends it after
+    /// `limit`, even when nobody waits for it any more.
+    pub fn service(&self, unit: &[&str], name: &str, limit: Duration) -> Run<'_> {
+        let most = format!("--property=RuntimeMaxSec={}", limit.as_secs());
+        let run = self
+            .run("systemd-run")
+            .args(["--pipe", "--wait", "--quiet", "--collect", "--service-type=exec", &most])
+            .args(unit)
+            .args(["--"]);
+        run.args([self.find(name).unwrap_or_else(|| name.into())]).within(limit + TIME_TO_MANAGE)
+    }
+
+    /// The same, or directly on a machine without a service manager.
+    pub fn outside<'a>(&'a self, unit: &[&str], name: &'a str, limit: Duration) -> Run<'a> {
+        if self.service_manager.is_dir() {
+            self.service(unit, name, limit)
+        } else {
+            self.run(name).within(limit)
+        }
+    }
+
+    /// Our own program as the user of the management plane, on its data: the
+    /// caller itself may not become somebody else.
+    pub fn as_management_plane(&self, data: &Path, limit: Duration) -> Run<'_> {
         let writable = format!("--property=ReadWritePaths={}", data.display());
-        self.run("systemd-run")
-            .args(["--pipe", "--wait", "--quiet", "--collect"])
-            .args(["--uid=palisade", "--gid=palisade", "--property=UMask=0077"])
-            .args(["--property=NoNewPrivileges=yes", "--property=ProtectSystem=strict"])
-            .args([writable.as_str(), "--"])
-            .args([self.path("palisade")])
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        let places = self.directories.iter().map(|directory| directory.join(name));
-        let path = places.clone().find(|path| path.exists()).or_else(|| places.clone().next());
-        path.unwrap_or_else(|| name.into())
+        let unit = [
+            "--uid=palisade",
+            "--gid=palisade",
+            "--property=UMask=0077",
+            "--property=NoNewPrivileges=yes",
+            "--property=ProtectSystem=strict",
+            &writable,
+        ];
+        self.service(&unit, "palisade", limit)
     }
 }
 
@@ -201,8 +245,8 @@ mod tests {
         let run = programs.run("thing").args(["a b", "$(id); `id`"]).input("typed\n");
         let output = run.output().await.expect("it runs");
         let bin = place.path().join("usr/bin").display().to_string();
-        let sbin = place.path().join("usr/sbin").display().to_string();
-        assert_eq!(output.stdout, format!("a b|$(id); `id`||{bin}:{sbin}\ntyped\n"));
+        assert!(output.stdout.starts_with(&format!("a b|$(id); `id`||{bin}:")), "{output:?}");
+        assert!(output.stdout.ends_with("\ntyped\n"), "{output:?}");
     }
 
     #[tokio::test]
@@ -219,5 +263,20 @@ mod tests {
         let hanging = programs.run("thing").within(Duration::from_millis(200)).output().await;
         let hanging = hanging.expect_err("it hangs");
         assert!(hanging.message().contains("did not end"), "{hanging}");
+    }
+
+    #[tokio::test]
+    async fn outside_is_a_service_with_an_end_or_the_program_itself_without_a_manager() {
+        let (place, programs) = with_program("#!/bin/sh\necho \"$@\"\n");
+        let outside = || programs.outside(&["--unit=x"], "thing", Duration::from_secs(7));
+        let output = outside().args(["word"]).output().await.expect("it runs");
+        assert_eq!(output.stdout, "word\n");
+        let paths = Paths::below(place.path());
+        fs::create_dir_all(paths.at("/run/systemd/system")).expect("made");
+        fs::copy(paths.at("/usr/bin/thing"), paths.at("/usr/bin/systemd-run")).expect("copied");
+        let output = outside().args(["word"]).output().await.expect("it runs");
+        let thing = paths.at("/usr/bin/thing").display().to_string();
+        assert!(output.stdout.contains("RuntimeMaxSec=7 --unit=x -- "), "{}", output.stdout);
+        assert!(output.stdout.ends_with(&format!("-- {thing} word\n")), "{}", output.stdout);
     }
 }
