@@ -8,6 +8,8 @@ use crate::node::{paths::Paths, protocol::Need};
 const MANAGEMENT_PLANE: &str = "palisade";
 /// The screen's account.
 const CONSOLE: &str = "palisade-console";
+/// Whoever comes over SSH with the operator's key.
+const ADMIN: &str = "admin";
 /// Whoever is in this group can reach the socket.
 const GROUP: &str = "palisade-node";
 
@@ -18,7 +20,7 @@ pub enum Peer {
     Root,
     /// The management plane, which has checked its own permit.
     ManagementPlane,
-    /// A person in front of the machine, or a picture of its screen.
+    /// A person in front of the machine or its screen over SSH, or a picture of it.
     Console,
     /// Anybody else.
     Stranger,
@@ -67,6 +69,8 @@ pub struct Accounts {
     pub management_plane: Option<u32>,
     /// The screen's user.
     pub console: Option<u32>,
+    /// Who starts a screen of his own over SSH.
+    pub admin: Option<u32>,
     /// The group that can reach the socket.
     pub group: Option<u32>,
 }
@@ -79,6 +83,7 @@ impl Accounts {
         Self {
             management_plane: number(&users, MANAGEMENT_PLANE),
             console: number(&users, CONSOLE),
+            admin: number(&users, ADMIN),
             group: number(&groups, GROUP),
         }
     }
@@ -86,7 +91,7 @@ impl Accounts {
     /// Who has this number. Where one number has several names, the name that
     /// may least counts.
     pub fn peer(&self, uid: u32) -> Peer {
-        if self.console == Some(uid) {
+        if [self.console, self.admin].contains(&Some(uid)) {
             return Peer::Console;
         }
         if self.management_plane == Some(uid) {
@@ -134,7 +139,8 @@ mod tests {
         let paths = Paths::below(place.path());
         fs::create_dir_all(paths.at("/etc")).expect("made");
         let users = "root:x:0:0::/root:/bin/sh\npalisade:x:900:901::/:/bin/false\n\
-                     palisade-console:x:902:903::/:/bin/false\npalisade-else:x:7:7::/:/\n";
+                     palisade-console:x:902:903::/:/bin/false\n\
+                     admin:x:1000:1000::/:/bin/bash\npalisade-else:x:7:7::/:/\n";
         fs::write(paths.at("/etc/passwd"), users).expect("written");
         fs::write(paths.at("/etc/group"), "root:x:0:\npalisade-node:x:904:\n").expect("written");
         let accounts = Accounts::read(&paths);
@@ -145,7 +151,8 @@ mod tests {
             (900, Peer::ManagementPlane),
             (902, Peer::Console),
             (7, Peer::Stranger),
-            (1000, Peer::Stranger),
+            (1000, Peer::Console),
+            (1001, Peer::Stranger),
             (u32::MAX, Peer::Stranger),
         ] {
             assert_eq!(accounts.peer(uid), peer, "{uid}");
