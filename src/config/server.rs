@@ -22,6 +22,8 @@ section! {
     /// Load balancers in front of us whose `Forwarded` and `X-Forwarded-For` headers
     /// are believed. From anybody else these headers are ignored.
     trusted_proxies: Vec<Network> = [];
+    /// The e-mail address that set-up offers for the first administrator.
+    admin_email: Option<String> as "ada@example.com";
 }
 
 impl Server {

@@ -167,6 +167,9 @@ fn serve(paths: &Paths, answers: &Answers) -> String {
     server.insert("listen".into(), "[::]:443".into());
     server.insert("fqdn".into(), name.into());
     server.insert("extra_names".into(), names.into());
+    if let Some(email) = &answers.admin_email {
+        server.insert("admin_email".into(), email.clone().into());
+    }
     let mut storage = toml::Table::new();
     storage.insert("data_dir".into(), paths.data().to_string_lossy().into_owned().into());
     let mut bus = toml::Table::new();
@@ -251,12 +254,15 @@ mod tests {
             &[("hostname", "one.example.com"), ("ipv4", "192.0.2.10/24"), ("agent_port", "4222")],
             &[("ipv4", "192.0.2.10/24"), ("ipv6", "2001:db8::10/64")],
             &[("ipv6", "2001:db8::10/64")],
+            &[("admin_email", "ada@example.com")],
         ] {
             let files = rendered(answers);
             std::fs::write(&path, content(&files, "serve.toml").expect("there")).expect("written");
             let config = Config::load(Sources { file: Some(path.clone()), ..Sources::default() })
                 .expect("accepted");
             assert_eq!(config.server.listen.to_string(), "[::]:443");
+            let email = answers.iter().find(|(key, _)| *key == "admin_email");
+            assert_eq!(config.server.admin_email.as_deref(), email.map(|(_, email)| *email));
             assert_eq!(config.storage.data_dir.to_str(), Some("/node/var/lib/palisade"));
             let names: Vec<_> = config.server.names().iter().map(ToString::to_string).collect();
             for loopback in ["localhost", "127.0.0.1", "::1"] {

@@ -22,6 +22,17 @@ async fn the_code_from_the_console_makes_the_first_administrator_once() {
 }
 
 #[tokio::test]
+async fn only_who_has_the_code_hears_who_is_to_be_the_first_administrator() {
+    let email = ("server.admin_email", "ada@example.com");
+    let t = TestApp::start_in(tempfile::TempDir::new().expect("a directory"), &[email]).await;
+    let code = json!({"code": t.setup_code()});
+    let told = t.anonymous().post("/v1/setup/check", code).await;
+    assert_eq!(told.text("/adminEmail"), "ada@example.com");
+    let context = t.anonymous().get("/v1/context").await;
+    assert!(!context.body.to_string().contains("ada@"), "{}", context.body);
+}
+
+#[tokio::test]
 async fn a_wrong_code_is_refused_and_guessing_is_slowed_down() {
     let t = TestApp::start().await;
     let guess = json!({"code": "AAAA-AAAA-AAAA-AAAA"});

@@ -39,8 +39,12 @@ struct SetupCodeBody {
 
 /// What was found out before the set-up.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct SetupChecks {
     checks: Vec<SetupCheck>,
+    /// Whom whoever installed the appliance wants to be its first administrator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_email: Option<String>,
 }
 
 /// One test and its result.
@@ -73,7 +77,8 @@ async fn check_setup(
             detail: check.detail.into_owned(),
         })
         .collect();
-    Ok(Json(SetupChecks { checks }))
+    let admin_email = app.config().server.admin_email.clone();
+    Ok(Json(SetupChecks { checks, admin_email }))
 }
 
 /// The code and the first administrator.

@@ -30,6 +30,7 @@ export type ProblemDocument = View<'Problem'>;
 // Before anybody has signed in
 export type Check = View<'CheckView'>;
 export type SetupCheck = Known<View<'SetupCheck'>, { outcome: 'ok' | 'warning' | 'failed' }>;
+export type SetupChecks = Known<View<'SetupChecks'>, { checks: SetupCheck[] }>;
 export type Context = Known<View<'ContextView'>, { setup: 'required' | 'done' }>;
 export type SetupResult = View<'SetupDone'>;
 
