@@ -201,6 +201,11 @@ impl Login {
         Ok(LoginOutcome::SignedIn(Box::new(signed_in)))
     }
 
+    async fn exists(&self, tenant: TenantId) -> Result<bool> {
+        let mut tx = self.ledger.store().read().await?;
+        Ok(store::tenants::find(&mut tx, tenant).await?.is_some())
+    }
+
     async fn record_failure(
         &self,
         refused: Option<(&UserRow, &'static str)>,
@@ -209,8 +214,9 @@ impl Login {
     ) -> Result<()> {
         let tenant = match (refused, door) {
             (Some((user, _)), _) => user.tenant_id,
-            (None, Door::Tenant(tenant)) => tenant,
-            (None, Door::AnyTenant | Door::System) => TenantId::SYSTEM,
+            // Whoever tries at a tenant that nobody has must not begin a trail for it.
+            (None, Door::Tenant(tenant)) if self.exists(tenant).await? => tenant,
+            (None, _) => TenantId::SYSTEM,
         };
         let actor = Actor { principal: Principal::Anonymous, tenant, request: request.clone() };
         let event = Event::new("auth.login").outcome(Outcome::Failed);

@@ -24,6 +24,18 @@ async fn a_wrong_password_and_an_unknown_user_read_the_same() {
 }
 
 #[tokio::test]
+async fn whoever_tries_at_a_tenant_that_nobody_has_leaves_a_record_where_somebody_reads_it() {
+    let t = TestApp::start().await;
+    let root = t.set_up().await;
+    let body = json!({"email": "someone@example.com", "password": "not-the-password-at-all",
+        "scope": "tenant", "tenant": "0198c0de-0000-7000-8000-000000000001"});
+    t.anonymous().post("/v1/auth/login", body).await.assert_problem(401, "wrong-credentials");
+    let trail = root.get("/v1/audit?action=auth.login&outcome=failed").await;
+    trail.assert_status(200);
+    assert_eq!(trail.text("/items/0/detail/reason"), "unknown-account");
+}
+
+#[tokio::test]
 async fn after_ten_failures_there_is_a_back_off_that_the_right_password_does_not_pass() {
     let t = TestApp::start().await;
     t.set_up().await;
