@@ -344,48 +344,18 @@ fn unwritable(error: io::Error) -> Error {
         .caused_by(error)
 }
 
-/// Names of refusals that callers of the API may rely on.
-const CODES: &[&str] = &[
-    "no-mirror",
-    "no-update",
-    "mirror-damaged",
-    "mirror-empty",
-    "mirror-refuses",
-    "mirror-settings",
-    "mirror-unreachable",
-    "storage-full",
-    "update-changed",
-    "update-damaged",
-    "update-format",
-    "update-in-progress",
-    "update-installed",
-    "update-manifest",
-    "update-no-room",
-    "update-not-written",
-    "update-older",
-    "update-older-than-data",
-    "update-on-trial",
-    "update-product",
-    "update-signature",
-    "update-skips-a-version",
-    "update-unknown-key",
-    "update-unsigned",
-];
-
 /// The daemon's refusal as ours, under its own name.
 fn refusal(no_answer: NoAnswer) -> Error {
-    let NoAnswer::Failed(failure) = no_answer else { return no_answer.into() };
-    let Some(code) = CODES.iter().find(|code| **code == failure.code) else {
-        return NoAnswer::Failed(failure).into();
-    };
-    // To be forbidden here is about the file, not about the caller.
-    let kind = match failure.kind() {
-        Kind::Forbidden => Kind::Invalid,
-        kind => kind,
-    };
-    let error = Error::new(kind, code, failure.message);
-    match failure.hint {
-        Some(hint) => error.with_hint(hint),
-        None => error,
+    match no_answer {
+        // To be forbidden here is about the file, not about the caller.
+        NoAnswer::Failed(failure) if failure.kind() == Kind::Forbidden => {
+            let error = Error::new(Kind::Invalid, "refused", failure.message);
+            let error = error.with_code(failure.code);
+            match failure.hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        }
+        no_answer => no_answer.into(),
     }
 }
