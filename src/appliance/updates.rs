@@ -26,11 +26,13 @@ use tokio_util::task::TaskTracker;
 use crate::{
     audit::{Event, Ledger, Outcome},
     error::{Error, Kind, Result},
+    files,
     node::{
         client::{Client, NoAnswer},
         paths::Paths,
         protocol::{
-            CheckMirror, CheckUpload, InstallUpdate, RestartIntoUpdate, UpdateSource, UpdateState,
+            CheckMirror, CheckUpload, Failure, InstallUpdate, RestartIntoUpdate, UpdateSource,
+            UpdateState,
         },
         update::{MOST_FILE_BYTES, Offer, Status},
     },
@@ -337,7 +339,7 @@ fn too_large() -> Error {
 }
 
 fn unwritable(error: io::Error) -> Error {
-    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+    if files::is_full(&error) {
         return crate::store::full().caused_by(error);
     }
     Error::new(Kind::Unavailable, "upload-storage", "The upload cannot be written.")
@@ -349,12 +351,7 @@ fn refusal(no_answer: NoAnswer) -> Error {
     match no_answer {
         // To be forbidden here is about the file, not about the caller.
         NoAnswer::Failed(failure) if failure.kind() == Kind::Forbidden => {
-            let error = Error::new(Kind::Invalid, "refused", failure.message);
-            let error = error.with_code(failure.code);
-            match failure.hint {
-                Some(hint) => error.with_hint(hint),
-                None => error,
-            }
+            Failure { kind: "invalid".to_owned(), ..failure }.into()
         }
         no_answer => no_answer.into(),
     }

@@ -153,7 +153,11 @@ fn files_and_directories_that_others_can_get_at_are_refused() {
         for mode in modes {
             set_mode(&path, mode);
             let (kind, code, message) = refused(&fixture.dir(), fixture.open());
-            assert_eq!((kind, code.as_str()), (Kind::Conflict, "keystore-permissions"), "{name} {mode:o}");
+            assert_eq!(
+                (kind, code.as_str()),
+                (Kind::Conflict, "keystore-permissions"),
+                "{name} {mode:o}"
+            );
             assert!(message.contains(&format!("{mode:04o}")), "{message}");
             let change = fixture.keystore.rotate_jwt(&fixture.clock, &SystemRandom);
             if name != "seal.key" {
