@@ -30,11 +30,13 @@ use crate::{
 const HASH: &str = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
 
 const SYSUPDATE: &str = r#"#!/bin/sh
+PATH=/usr/bin:/bin
 root=$(dirname "$0")/../../..
 while [ -e "$root/slow" ]; do sleep 0.05; done
 : > "$root/boot/EFI/Linux/palisade_$3+2-0.efi"
 "#;
-const SYSTEMCTL: &str = "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/../../rebooted\"\n";
+const SYSTEMCTL: &str =
+    "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$@\" > \"$(dirname \"$0\")/../../rebooted\"\n";
 
 /// An appliance of version 1.1.0 whose management plane is `t`.
 struct Given {

@@ -363,7 +363,7 @@ impl Job {
         .await?;
 
         self.tell(Step::Writing, 0)?;
-        updates.forget_given_up(&version)?;
+        updates.make_way(&version, &status.state.version)?;
         let record = Record {
             version: version.clone(),
             from: status.state.version,
@@ -405,13 +405,14 @@ impl Updates {
         verify::walk(reader, &self.keys()?, &mut stage.unpacking(checked), percent).map(drop)
     }
 
-    /// A version that was given up is installed again: with the old name of its
-    /// kernel it would never be tried.
-    fn forget_given_up(&self, version: &Version) -> Result<()> {
-        let failed = |error| io_failure("The kernel of the failed try cannot be removed.", error);
+    /// A version lies in the other slot already, from before the last update or
+    /// given up: with its kernel there systemd-sysupdate would skip it, and one
+    /// that was given up would never be tried.
+    fn make_way(&self, version: &Version, running: &Version) -> Result<()> {
+        let failed = |error| io_failure("The kernel in the other slot cannot be removed.", error);
         let directory = self.kernels();
         for entry in self.entries()? {
-            if entry.version == *version && entry.is_given_up() {
+            if entry.version == *version && entry.version != *running {
                 fs::remove_file(directory.join(entry.file_name())).map_err(failed)?;
                 sync_directory(&directory).map_err(failed)?;
             }

@@ -30,14 +30,19 @@ struct Given {
 /// Does what systemd-sysupdate does to the boot partition, and notes what it saw.
 const SYSUPDATE: &str = r#"#!/bin/sh
 set -e
+PATH=/usr/bin:/bin
 root=$(dirname "$0")/../../..
 ls "$root/var/lib/palisade-node/update" > "$root/seen"
 echo "$@" >> "$root/seen"
+for kernel in "$root/boot/EFI/Linux/palisade_$3.efi" "$root/boot/EFI/Linux/palisade_$3+"*; do
+    [ ! -e "$kernel" ] || { echo "already installed. Skipping update."; exit 0; }
+done
 [ ! -e "$root/broken" ] || { echo "no space left on slot" >&2; exit 1; }
 [ -e "$root/forgetful" ] || : > "$root/boot/EFI/Linux/palisade_$3+2-0.efi"
 "#;
 
-const SYSTEMCTL: &str = "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/../../rebooted\"\n";
+const SYSTEMCTL: &str =
+    "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$@\" > \"$(dirname \"$0\")/../../rebooted\"\n";
 
 impl Given {
     fn new() -> Self {
@@ -201,6 +206,28 @@ async fn a_downgrade_is_installed_only_when_it_was_asked_for_and_steps_aside_at_
     given.updates.restart().await.expect("restarted");
     assert!(given.at("boot/EFI/Linux/palisade_1.1.0+0-1.efi").exists());
     assert!(given.at("rebooted").exists());
+}
+
+#[tokio::test]
+async fn going_back_to_the_version_in_the_other_slot_writes_it_anew_and_waits_for_a_restart() {
+    let given = Given::new();
+    fs::write(given.at("boot/EFI/Linux/palisade_1.0.0.efi"), "of before the update").expect("made");
+    given.upload(&file("1.0.0", &given.key));
+    let job = given.updates.begin().expect("begun");
+    job.install_upload("x.update", true).await.expect("installed");
+    assert!(!given.at("boot/EFI/Linux/palisade_1.0.0.efi").exists());
+    assert!(given.at("boot/EFI/Linux/palisade_1.0.0+2-0.efi").exists());
+    assert!(given.at("boot/EFI/Linux/palisade_1.1.0.efi").exists(), "what runs stays");
+    let last = given.updates.status().expect("a status").state.last.expect("an outcome");
+    assert_eq!(last.result, Verdict::Waiting);
+    assert_eq!(given.updates.restart().await.expect("restarted"), version("1.0.0"));
+}
+
+#[test]
+fn the_kernel_that_runs_is_never_removed() {
+    let given = Given::new();
+    given.updates.make_way(&version("1.1.0"), &version("1.1.0")).expect("nothing to do");
+    assert!(given.at("boot/EFI/Linux/palisade_1.1.0.efi").exists());
 }
 
 #[tokio::test]
