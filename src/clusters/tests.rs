@@ -45,7 +45,6 @@ impl Given {
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             metrics: None,
-            node: crate::node::paths::Paths::below(directory.path()),
         };
         let app = App::start(parts).await.expect("the application starts");
         let (tenant, project) = world(&app, "acme").await;

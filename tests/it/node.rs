@@ -49,7 +49,9 @@ async fn appliance() -> TestApp {
 }
 
 async fn started(directory: TempDir) -> TestApp {
-    let data = Paths::below(directory.path()).data();
+    let paths = Paths::below(directory.path());
+    fs::create_dir_all(paths.run()).expect("made");
+    let data = paths.data();
     let data = data.to_str().expect("a plain path").to_owned();
     TestApp::start_in(directory, &[("storage.data_dir", &data)]).await
 }

@@ -40,7 +40,6 @@ impl Given {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             metrics: None,
-            node: crate::node::paths::Paths::below(self.place.path()),
         })
         .await
     }
@@ -217,7 +216,6 @@ async fn keys_on_another_file_system() {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             metrics: None,
-            node: crate::node::paths::Paths::below(given.place.path()),
         };
         App::start(parts).await.expect("it starts").stop().await;
         config

@@ -32,7 +32,7 @@ use crate::{
     clock::Clock,
     error::{Error, Kind, Result},
     files::sync_directory,
-    node::paths::Paths,
+    node::{not_an_appliance, paths::Paths},
     release::Version,
 };
 
@@ -92,7 +92,7 @@ impl Updates {
         &self.paths
     }
 
-    /// The version of the image that runs. `Unavailable` (`not-an-appliance`)
+    /// The version of the image that runs. `Conflict` (`not-an-appliance`)
     /// where the operating system is not our image.
     pub fn running(&self) -> Result<Version> {
         let text = fs::read_to_string(self.paths.at("/usr/lib/os-release")).unwrap_or_default();
@@ -251,14 +251,6 @@ pub fn offered(file: impl io::Read) -> Result<Offer> {
 /// Where the management plane puts what is uploaded.
 pub fn uploads(paths: &Paths) -> PathBuf {
     paths.data().join("uploads")
-}
-
-fn not_an_appliance() -> Error {
-    Error::new(
-        Kind::Unavailable,
-        "not-an-appliance",
-        "This is not an appliance made from Palisade's image: update the program as you installed it.",
-    )
 }
 
 /// An installation under way. No other begins while it lives.
