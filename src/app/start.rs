@@ -14,7 +14,7 @@ use crate::{
     appliance::{self, Health, Keys, ServedCertificate, Updates},
     audit::{Ledger, Sealer},
     certificates::InternalCa,
-    clock::{Clock, Random},
+    clock::{Clock, Random, Timestamp},
     config::{Config, Database},
     error::{Error, Kind, Result},
     identity::{
@@ -63,9 +63,7 @@ impl App {
         let node = appliance_of(&config);
         let readiness = Readiness::default();
         let occupied = Occupied::new(&config.storage.data_dir)?;
-        before_update::refuse_half_restored(&config)?;
-        let store = open_store(&config).await?;
-        before_update::keep(&config, &store, &Build::own(), clock.now()).await?;
+        let store = prepare(&config, clock.now()).await?;
         let keystore =
             install::keystore(&config, passphrase.as_ref(), &store, &clock, &random).await?;
         drop(passphrase);
@@ -148,6 +146,17 @@ impl App {
 /// wants them, and first boot has made a place for the node daemon's socket.
 fn appliance_of(config: &Config) -> Option<Paths> {
     Paths::of_appliance(&config.storage.data_dir).filter(|node| node.run().is_dir())
+}
+
+/// The database of the settings before it is changed by this version: not while
+/// a restore is incomplete, and with a copy for the way back when another
+/// version was the last to use it. The caller migrates it, once the keystore has
+/// shown that it is its own.
+pub(super) async fn prepare(config: &Config, now: Timestamp) -> Result<Store> {
+    before_update::refuse_half_restored(config)?;
+    let store = open_store(config).await?;
+    before_update::keep(config, &store, &Build::own(), now).await?;
+    Ok(store)
 }
 
 /// The database of the settings, with its limits.

@@ -260,6 +260,33 @@ fn keys_on_another_file_system_are_put_back_as_well() {
 }
 
 #[tokio::test]
+async fn a_command_while_nothing_runs_keeps_the_way_back_as_a_start_does() {
+    let given = Given::installed().await;
+    let keys = files(&given.data().join("keys"));
+    given.ran("0.0.9").await;
+    let offline = Offline::new(given.config(), None).expect("nobody uses it");
+    offline.new_recovery_kit().await.expect("another kit");
+    drop(offline);
+    assert_eq!(files(&given.copy().join("keys")), keys, "the keys of before the command");
+    assert_eq!(given.name_of_the_system(&given.copy().join("palisade.db")).await, "System");
+    let about = &copies(&given.config()).expect("copies")[0];
+    assert_eq!(about.from, Some("0.0.9".parse().expect("a version")));
+}
+
+#[tokio::test]
+async fn no_command_works_on_data_of_which_a_part_was_put_back() {
+    let given = Given::installed().await;
+    let before = files(&given.data().join("keys"));
+    fs::write(given.data().join("restoring"), "").expect("written");
+    let offline = Offline::new(given.config(), None).expect("nobody uses it");
+    let refused = offline.new_recovery_kit().await.err().expect("refused");
+    assert_eq!(refused.code(), "restore-incomplete");
+    let refused = offline.renew_certificate().await.err().expect("refused");
+    assert_eq!(refused.code(), "restore-incomplete");
+    assert_eq!(files(&given.data().join("keys")), before);
+}
+
+#[tokio::test]
 async fn without_a_copy_there_is_nothing_to_put_back() {
     let given = Given::installed().await;
     assert_eq!(restore(&given.config(), None).expect_err("refused").code(), "no-copy");
