@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use super::*;
@@ -441,4 +442,20 @@ async fn a_mirror_without_tls_is_not_asked() {
     };
     assert!(["mirror-unreachable", "mirror-settings"].contains(&refused.code()));
     assert!(!refused.message().contains("refused"), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn a_mirror_that_does_not_answer_is_told_before_the_caller_gives_up() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let given = Given::new();
+    // It takes connections and says nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    let settings = MirrorSettings { url, proxy: None, no_proxy: Vec::new(), ca_pem: None };
+    let mut mirror = Mirror::new(&settings).expect("a mirror");
+    assert!(mirror.time_for_index <= Duration::from_secs(20), "requests have half a minute");
+    mirror.time_for_index = Duration::from_millis(200);
+    let refused = given.updates.check_mirror(&mirror).await.expect_err("it is silent");
+    assert_eq!((refused.kind(), refused.code()), (Kind::Unavailable, "mirror-unreachable"));
+    assert!(refused.message().contains("127.0.0.1"), "{}", refused.message());
 }
