@@ -295,6 +295,7 @@ async fn an_administrator_who_cannot_log_in_gets_a_link_with_the_recovery_kit() 
     let called = machine.called();
     let (stop, start) = (called.find("systemctl stop palisade"), called.find("systemctl start"));
     assert!(stop.is_some() && stop < start, "{called}");
+    assert!(!machine.paths.run().join("recovering").exists(), "it is over");
     let stranger = ResetAdministrator { email: Some("ada@example.com".to_owned()) };
     let refused = machine.refused(stranger, kit(&text)).await;
     assert!(refused.message.contains("No system administrator"), "{refused:?}");
