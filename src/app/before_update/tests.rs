@@ -222,9 +222,9 @@ async fn keys_on_another_file_system() {
     };
     let keys = PathBuf::from(&folder).join("keys");
     start(keys.clone()).await;
+    let before = files(&keys);
     given.ran("0.0.9").await;
     let mut config = start(keys.clone()).await;
-    let before = files(&keys);
     fs::write(keys.join("keystore.json"), "damaged").expect("written");
     restore(&config, None).expect("restored");
     assert_eq!(files(&keys), before);
@@ -279,9 +279,9 @@ async fn no_command_works_on_data_of_which_a_part_was_put_back() {
     let before = files(&given.data().join("keys"));
     fs::write(given.data().join("restoring"), "").expect("written");
     let offline = Offline::new(given.config(), None).expect("nobody uses it");
-    let refused = offline.new_recovery_kit().await.err().expect("refused");
+    let refused = offline.new_recovery_kit().await.expect_err("refused");
     assert_eq!(refused.code(), "restore-incomplete");
-    let refused = offline.renew_certificate().await.err().expect("refused");
+    let refused = offline.renew_certificate().await.expect_err("refused");
     assert_eq!(refused.code(), "restore-incomplete");
     assert_eq!(files(&given.data().join("keys")), before);
 }
