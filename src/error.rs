@@ -59,7 +59,7 @@ pub struct Error(Box<Inner>);
 #[derive(Debug)]
 struct Inner {
     kind: Kind,
-    code: &'static str,
+    code: Cow<'static, str>,
     message: Cow<'static, str>,
     hint: Option<Cow<'static, str>>,
     fields: Vec<FieldError>,
@@ -74,7 +74,7 @@ impl Error {
     pub fn new(kind: Kind, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             kind,
-            code,
+            code: Cow::Borrowed(code),
             message: message.into(),
             hint: None,
             fields: Vec::new(),
@@ -114,6 +114,13 @@ impl Error {
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Unavailable, "unavailable", message)
             .with_retry_after(Duration::from_secs(2))
+    }
+
+    /// Gives it the name that another process of ours has given it.
+    #[must_use]
+    pub fn with_code(mut self, code: String) -> Self {
+        self.0.code = Cow::Owned(code);
+        self
     }
 
     /// Adds what to do next.
@@ -157,8 +164,8 @@ impl Error {
     }
 
     /// The stable name of this failure.
-    pub fn code(&self) -> &'static str {
-        self.0.code
+    pub fn code(&self) -> &str {
+        &self.0.code
     }
 
     /// The public sentence.

@@ -1,12 +1,13 @@
 //! Files that a power cut cannot leave half written.
 //!
-//! Owns: writing a file as one step, and reading one that may not be there.
+//! Owns: writing a file as one step, reading one that may not be there, and
+//! whose a new file is.
 //! Must not know: what is in them.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::Path,
 };
 
@@ -136,6 +137,21 @@ pub fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// Gives a file or directory that was just made to whoever owns `directory`: a
+/// command that runs as root must not leave what the service cannot open.
+pub fn give_to_owner(made: &File, directory: &Path) -> io::Result<()> {
+    let wanted = fs::symlink_metadata(directory)?;
+    if made.metadata()?.uid() != wanted.uid() {
+        fchown(made, Some(wanted.uid()), Some(wanted.gid()))?;
+    }
+    Ok(())
+}
+
+/// Whether it failed because the disk, or our share of it, is full.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Makes what happened in a directory survive a power cut.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -196,5 +212,30 @@ mod tests {
         replace(&link, b"new", PRIVATE).expect("written");
         assert_eq!(fs::read_to_string(&target).expect("read"), "untouched");
         assert_eq!(read(&link).expect("read").as_deref(), Some(&b"new"[..]));
+    }
+
+    #[test]
+    fn a_new_file_goes_to_the_owner_of_its_directory() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("file");
+        let file = File::create(&path).expect("made");
+        give_to_owner(&file, home.path()).expect("it is ours");
+        // Only root can give anything away.
+        if std::os::unix::fs::chown(home.path(), Some(12_345), Some(54_321)).is_ok() {
+            give_to_owner(&file, home.path()).expect("given away");
+            let found = fs::metadata(&path).expect("there");
+            assert_eq!((found.uid(), found.gid()), (12_345, 54_321));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_and_a_full_quota_are_full() {
+        for (kind, full) in [
+            (io::ErrorKind::StorageFull, true),
+            (io::ErrorKind::QuotaExceeded, true),
+            (io::ErrorKind::PermissionDenied, false),
+        ] {
+            assert_eq!(is_full(&io::Error::from(kind)), full, "{kind}");
+        }
     }
 }

@@ -30,3 +30,14 @@ pub mod protocol;
 pub mod render;
 pub mod sources;
 pub mod update;
+
+use crate::error::{Error, Kind};
+
+/// What needs the machine of an appliance was asked for elsewhere.
+pub fn not_an_appliance() -> Error {
+    let message = "This is not an appliance made from Palisade's image.";
+    Error::new(Kind::Conflict, "not-an-appliance", message).with_hint(
+        "Update the program in the way in which you installed it; to look at the machine, run \
+         `palisade doctor` or `palisade support-bundle` on it.",
+    )
+}

@@ -17,17 +17,14 @@ use std::{
 use super::tables::{ObjectKey, Phase, PodDetail, PodRow, Rows, Tables, Trouble, WorkloadRow};
 use crate::{
     bus::message::{
-        Capacity, MAX_NODES, MAX_WORKLOADS, NodeCounts, NodeState, PodCounts, Report, Unreadable,
-        WorkloadProblem,
+        Capacity, LONGEST_CAUSE, MAX_NODES, MAX_WORKLOADS, NodeCounts, NodeState, PodCounts,
+        Report, Unreadable, WorkloadProblem,
     },
     clock::Timestamp,
 };
 
 /// How long a pod may be pending before it counts as trouble.
 pub const PENDING_GRACE: Duration = Duration::from_mins(1);
-
-/// The longest cause that a report gives, in characters.
-const CAUSE_LENGTH: usize = 300;
 
 /// The state of the cluster at `now`.
 pub fn report(tables: &Tables, agent_version: &str, now: Timestamp) -> Report {
@@ -90,7 +87,7 @@ fn unreadable(tables: &Tables) -> Vec<Unreadable> {
     entries
         .map(|(what, cause)| Unreadable {
             what: (*what).to_owned(),
-            cause: cause.chars().take(CAUSE_LENGTH).collect(),
+            cause: cause.chars().take(LONGEST_CAUSE).collect(),
         })
         .collect()
 }

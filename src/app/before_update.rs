@@ -7,9 +7,13 @@
 //! data directory
 //!   before-update/1.2.0/       what 1.2.0 found when it first started
 //!     palisade.db  keys/  about.json
-//!   replaced/                  what the last restore has put aside
+//!   replaced/                  the database that the last restore has put aside
 //!   restoring                  exists while a restore is not complete
+//! keystore.replaced/           the keys that the last restore has put aside
 //! ```
+//!
+//! The keystore may be on another file system: its keys stay beside it. What is
+//! made here belongs to the owner of the data directory, whoever makes it.
 //!
 //! Roll-back does not need it: versions keep what their predecessor uses. It
 //! is for the day on which a version has damaged data. The contents are sealed
@@ -19,7 +23,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -30,7 +34,7 @@ use crate::{
     clock::Timestamp,
     config::{Config, Database},
     error::{Error, Kind, Result},
-    files::sync_directory as sync,
+    files::{give_to_owner, is_full, sync_directory as sync},
     release::{Build, Version},
     store::{self, Store},
 };
@@ -108,38 +112,48 @@ pub(super) async fn keep(
 
 async fn fill(config: &Config, store: &Store, new: &Path, about: &BeforeUpdate) -> Result<()> {
     remove(new)?;
-    let make = |path: &Path| {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|error| failed(path, error))
-    };
-    make(&new.join("keys"))?;
+    let (data, keys) = (&config.storage.data_dir, new.join("keys"));
+    let place = kept(config);
+    if !place.is_dir() {
+        directory(data, &place).map_err(|error| failed(&place, error))?;
+    }
+    directory(data, new).map_err(|error| failed(new, error))?;
+    directory(data, &keys).map_err(|error| failed(&keys, error))?;
     let copy = new.join("palisade.db");
-    private(&copy).map_err(|error| failed(&copy, error))?;
+    private(data, &copy).map_err(|error| failed(&copy, error))?;
     store.copy_into(&copy).await?;
     let flushed = File::open(&copy).and_then(|file| file.sync_all());
     flushed.map_err(|error| failed(&copy, error))?;
-    copy_files(&config.keystore.dir, &new.join("keys"))?;
+    copy_files(data, &config.keystore.dir, &keys)?;
     let text = serde_json::to_vec_pretty(about).map_err(Error::internal)?;
     let path = new.join("about.json");
-    let written = private(&path).and_then(|mut file| {
+    let written = private(data, &path).and_then(|mut file| {
         file.write_all(&text)?;
         file.sync_all()
     });
     written.and_then(|()| sync(new)).map_err(|error| failed(&path, error))
 }
 
-/// A new file for us alone.
-fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+/// A new file for the owner of the data directory alone.
+fn private(data: &Path, path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    give_to_owner(&file, data)?;
+    Ok(file)
+}
+
+/// A new directory, likewise.
+fn directory(data: &Path, path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)?;
+    give_to_owner(&File::open(path)?, data)
 }
 
 /// Copies the plain files of a directory, durably.
-fn copy_files(from: &Path, to: &Path) -> Result<()> {
+fn copy_files(data: &Path, from: &Path, to: &Path) -> Result<()> {
     let copy = || {
         for entry in fs::read_dir(from)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
-                let mut file = private(&to.join(entry.file_name()))?;
+                let mut file = private(data, &to.join(entry.file_name()))?;
                 io::copy(&mut File::open(entry.path())?, &mut file)?;
                 file.sync_all()?;
             }
@@ -176,11 +190,19 @@ fn forget_older(config: &Config) -> Result<()> {
 }
 
 /// Puts the data back as it was before `version` (the newest copy, if none is
-/// named) first ran. What is there now is put aside, into `replaced`. Safe to
-/// repeat after a crash; until it is complete nothing starts.
+/// named) first ran. What is there now is put aside. Safe to repeat after a
+/// crash; until it is complete nothing starts.
 ///
-/// `NotFound` when there is no such copy. The caller holds the data directory.
+/// `NotFound` when there is no such copy; `Conflict` (`no-copy-of-postgres`,
+/// `keystore-mounted`) where it cannot be put back whole. The caller holds the
+/// data directory.
 pub(super) fn restore(config: &Config, version: Option<&Version>) -> Result<BeforeUpdate> {
+    if config.storage.database != Database::Sqlite {
+        let message = "The database is PostgreSQL, of which no copy is made before an update. \
+                       Nothing was changed.";
+        return Err(Error::new(Kind::Conflict, "no-copy-of-postgres", message)
+            .with_hint("Restore the database and the keystore from their own backups."));
+    }
     let found = copies(config)?;
     let about = found.into_iter().find(|about| version.is_none_or(|v| about.version == *v));
     let Some(about) = about else {
@@ -196,22 +218,23 @@ pub(super) fn restore(config: &Config, version: Option<&Version>) -> Result<Befo
 
     // Everything that can fail for want of room comes first.
     remove(&new_keys)?;
-    let made = DirBuilder::new().mode(0o700).create(&new_keys);
-    made.map_err(|error| failed(&new_keys, error))?;
-    let room = copy_files(&source.join("keys"), &new_keys)
-        .and_then(|()| copy_database(&source.join("palisade.db"), &new_database));
+    directory(data, &new_keys).map_err(|error| failed(&new_keys, error))?;
+    let room = refuse_mounted(keys, &new_keys)
+        .and_then(|()| copy_files(data, &source.join("keys"), &new_keys))
+        .and_then(|()| copy_database(data, &source.join("palisade.db"), &new_database));
     if let Err(error) = room {
         let _ = fs::remove_dir_all(&new_keys);
         let _ = fs::remove_file(&new_database);
         return Err(error);
     }
 
-    let aside = data.join("replaced");
+    let (aside, old_keys) = (data.join("replaced"), added(keys, "replaced"));
     let swap = || {
         if !marker(config).exists() {
             fs::remove_dir_all(&aside).or_else(absent)?;
-            DirBuilder::new().mode(0o700).create(&aside)?;
-            private(&marker(config))?.sync_all()?;
+            fs::remove_dir_all(&old_keys).or_else(absent)?;
+            directory(data, &aside)?;
+            private(data, &marker(config))?.sync_all()?;
             sync(data)?;
         }
         // A log of other data next to it would be taken for its own.
@@ -219,7 +242,7 @@ pub(super) fn restore(config: &Config, version: Option<&Version>) -> Result<Befo
             let name = format!("palisade.db{ending}");
             put_aside(&data.join(&name), &aside.join(&name))?;
         }
-        put_aside(keys, &aside.join("keys"))?;
+        put_aside(keys, &old_keys)?;
         fs::rename(&new_database, &database)?;
         fs::rename(&new_keys, keys)?;
         sync(data)?;
@@ -231,10 +254,27 @@ pub(super) fn restore(config: &Config, version: Option<&Version>) -> Result<Befo
     Ok(about)
 }
 
-fn copy_database(from: &Path, to: &Path) -> Result<()> {
+/// A directory that is a file system of its own cannot be given another name.
+fn refuse_mounted(keys: &Path, beside: &Path) -> Result<()> {
+    let device = |path: &Path| path.symlink_metadata().map(|found| found.dev()).ok();
+    match (device(keys), device(beside)) {
+        (Some(keys_are_on), Some(here)) if keys_are_on != here => {
+            let message = format!(
+                "The keystore {} is a file system of its own, so its keys cannot be exchanged. \
+                 Nothing was changed.",
+                keys.display()
+            );
+            Err(Error::new(Kind::Conflict, "keystore-mounted", message)
+                .with_hint("Name a directory on that file system as keystore.dir."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn copy_database(data: &Path, from: &Path, to: &Path) -> Result<()> {
     let copy = || {
         fs::remove_file(to).or_else(absent)?;
-        let mut file = private(to)?;
+        let mut file = private(data, to)?;
         io::copy(&mut File::open(from)?, &mut file)?;
         file.sync_all()
     };
@@ -268,7 +308,7 @@ fn remove(directory: &Path) -> Result<()> {
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {
-    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+    if is_full(&error) {
         return store::full().caused_by(error);
     }
     let message = format!("The data of before the update: {} cannot be used.", path.display());

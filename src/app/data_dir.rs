@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    files::give_to_owner,
+};
 
 /// Held while a process works on a data directory. The kernel releases it when
 /// the process dies, however that happens.
@@ -35,6 +38,8 @@ impl Occupied {
         let opened =
             options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let mut file = opened.map_err(|error| unusable(directory, &error))?;
+        // Made by root it could not be opened by the service; made by others it is good as it is.
+        let _ = give_to_owner(&file, directory);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(in_use(directory, &mut file)),

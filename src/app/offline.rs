@@ -13,7 +13,7 @@ use super::{
     BeforeUpdate, before_update,
     data_dir::{self, Occupied},
     install,
-    start::open_store,
+    start::{open_store, prepare},
 };
 use crate::{
     audit::Event,
@@ -111,6 +111,7 @@ impl Offline {
     pub async fn new_recovery_kit(&self) -> Result<RecoveryKit> {
         let known = self.known().await?;
         let keystore = self.keystore_beside(known.as_ref()).await?;
+        self.keep_and_migrate(known.as_ref()).await?;
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         let (keystore, kit) = install::blocking(move || {
             let kit = keystore.new_recovery_kit(&*clock, &*random)?;
@@ -126,6 +127,7 @@ impl Offline {
     pub async fn change_seal(&self, seal: SealMode) -> Result<Status> {
         let known = self.known().await?;
         let keystore = self.keystore_beside(known.as_ref()).await?;
+        self.keep_and_migrate(known.as_ref()).await?;
         let random = Arc::clone(&self.random);
         let keystore = install::blocking(move || {
             keystore.change_seal(seal, &*random)?;
@@ -151,8 +153,10 @@ impl Offline {
         Ok(keystore)
     }
 
-    /// The installation of the database, if there is one already.
+    /// The installation of the database, if there is one already. `Conflict`
+    /// (`restore-incomplete`) when a part of the data is of another time.
     async fn known(&self) -> Result<Option<Known>> {
+        before_update::refuse_half_restored(&self.config)?;
         // Opening would make the file.
         let data_dir = &self.config.storage.data_dir;
         if self.config.storage.database == Database::Sqlite
@@ -164,6 +168,21 @@ impl Offline {
         let known = look(&store).await;
         store.close().await;
         known
+    }
+
+    /// The way back is kept before the keystore changes, not after.
+    async fn keep_and_migrate(&self, known: Option<&Known>) -> Result<()> {
+        if known.is_some() {
+            self.migrated().await?.close().await;
+        }
+        Ok(())
+    }
+
+    /// The database as this version needs it; see [`prepare`].
+    async fn migrated(&self) -> Result<Store> {
+        let store = prepare(&self.config, self.clock.now()).await?;
+        store.migrate().await?;
+        Ok(store)
     }
 
     /// Gives the database the new copy, and a record of what was done.

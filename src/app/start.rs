@@ -14,7 +14,7 @@ use crate::{
     appliance::{self, Health, Keys, ServedCertificate, Updates},
     audit::{Ledger, Sealer},
     certificates::InternalCa,
-    clock::{Clock, Random},
+    clock::{Clock, Random, Timestamp},
     config::{Config, Database},
     error::{Error, Kind, Result},
     identity::{
@@ -43,8 +43,6 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// What is counted, if this process counts.
     pub metrics: Option<MetricsHandle>,
-    /// The layout of the machine that this may be the appliance of.
-    pub node: Paths,
 }
 
 /// Why the application did not start. Nothing is left running.
@@ -61,12 +59,11 @@ impl App {
         parts: Parts,
         passphrase: Option<Secret<String>>,
     ) -> Result<Self, StartError> {
-        let Parts { config, clock, random, metrics, node } = parts;
+        let Parts { config, clock, random, metrics } = parts;
+        let node = appliance_of(&config);
         let readiness = Readiness::default();
         let occupied = Occupied::new(&config.storage.data_dir)?;
-        before_update::refuse_half_restored(&config)?;
-        let store = open_store(&config).await?;
-        before_update::keep(&config, &store, &Build::own(), clock.now()).await?;
+        let store = prepare(&config, clock.now()).await?;
         let keystore =
             install::keystore(&config, passphrase.as_ref(), &store, &clock, &random).await?;
         drop(passphrase);
@@ -126,8 +123,8 @@ impl App {
             sessions,
             served_certificate,
             keys: Keys::new(ledger.clone(), token_keys),
-            health: Health::new(ledger.clone(), &node),
-            updates: Arc::new(Updates::new(ledger.clone(), &node, &config.storage.data_dir)),
+            health: Health::new(ledger.clone(), node.as_ref()),
+            updates: Arc::new(Updates::new(ledger.clone(), node.as_ref())),
             started_at: clock.now(),
             readiness,
             metrics,
@@ -139,10 +136,27 @@ impl App {
         };
         let sealer = Sealer::new(store, vault, clock, heads);
         let app = Self(Arc::new(services));
-        tasks::start(&app, sealer);
+        tasks::start(&app, sealer, node.as_ref());
         bus::run(&app, inbound);
         Ok(app)
     }
+}
+
+/// The appliance whose management plane this is: its data lie where the layout
+/// wants them, and first boot has made a place for the node daemon's socket.
+fn appliance_of(config: &Config) -> Option<Paths> {
+    Paths::of_appliance(&config.storage.data_dir).filter(|node| node.run().is_dir())
+}
+
+/// The database of the settings before it is changed by this version: not while
+/// a restore is incomplete, and with a copy for the way back when another
+/// version was the last to use it. The caller migrates it, once the keystore has
+/// shown that it is its own.
+pub(super) async fn prepare(config: &Config, now: Timestamp) -> Result<Store> {
+    before_update::refuse_half_restored(config)?;
+    let store = open_store(config).await?;
+    before_update::keep(config, &store, &Build::own(), now).await?;
+    Ok(store)
 }
 
 /// The database of the settings, with its limits.

@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// Starts all of it; everything ends when the application stops.
-pub(super) fn start(app: &App, sealer: Sealer) {
+pub(super) fn start(app: &App, sealer: Sealer, node: Option<&Paths>) {
     seal(app, sealer);
     follow(app);
     keep_keystore_copy(app);
     prune(app);
     sort_samples(app);
     look_after_certificate(app);
-    collect_node_events(app);
+    collect_node_events(app, node);
 }
 
 /// Joins audit records to their chains, at most half a second behind.
@@ -108,9 +108,9 @@ fn look_after_certificate(app: &App) {
 }
 
 /// Records what was done on the machine itself, where the node daemon runs.
-fn collect_node_events(app: &App) {
-    let Some(paths) = Paths::of_appliance(&app.config().storage.data_dir) else { return };
-    let records = NodeRecords::new(app.ledger().clone(), Client::of(&paths));
+fn collect_node_events(app: &App, node: Option<&Paths>) {
+    let Some(paths) = node else { return };
+    let records = NodeRecords::new(app.ledger().clone(), Client::of(paths));
     let stopping = app.stopping().clone();
     app.tasks().spawn(async move {
         let mut every = tokio::time::interval(Duration::from_secs(5));

@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Kind, Result},
     node::{
         client::{Client, NoAnswer},
+        not_an_appliance,
         paths::Paths,
         protocol::{BundlePart, MachineChecks, SupportBundle},
     },
@@ -49,8 +50,7 @@ pub struct Checks {
 #[derive(Debug)]
 pub struct Health {
     ledger: Ledger,
-    paths: Paths,
-    node: Client,
+    node: Option<Client>,
     checks: Latest<Checks>,
     bundle: Latest<Bundle>,
 }
@@ -64,22 +64,20 @@ pub struct Bundle {
 }
 
 impl Health {
-    /// The health of the node of this layout.
-    pub fn new(ledger: Ledger, paths: &Paths) -> Self {
+    /// The health of the node of this layout, if we run on an appliance.
+    pub fn new(ledger: Ledger, paths: Option<&Paths>) -> Self {
         Self {
             ledger,
-            paths: paths.clone(),
-            node: Client::of(paths),
+            node: paths.map(Client::of),
             checks: Latest::default(),
             bundle: Latest::default(),
         }
     }
 
-    /// Looks at the machine. `Conflict` (`no-appliance`) where nobody could;
+    /// Looks at the machine. `Conflict` (`not-an-appliance`) where nobody could;
     /// `Unavailable` (`still-looking`) when it takes longer: ask again.
     pub async fn checks(&self, _permit: &Permit<PlatformGet>) -> Result<Arc<Checks>> {
-        self.is_an_appliance()?;
-        let (node, clock) = (self.node.clone(), Arc::clone(self.ledger.clock()));
+        let (node, clock) = (self.node()?, Arc::clone(self.ledger.clock()));
         let look = async move {
             let seen = node.ask(MachineChecks {}).await?;
             let foreign = |error: serde_json::Error| NoAnswer::Silent(error.to_string());
@@ -99,8 +97,7 @@ impl Health {
         permit: &Permit<PlatformUpdate>,
         extra: Vec<(String, String)>,
     ) -> Result<Arc<Bundle>> {
-        self.is_an_appliance()?;
-        let node = self.node.clone();
+        let node = self.node()?;
         let make = async move {
             let made = node.ask(SupportBundle { extra }).await?;
             Ok(Bundle { node, id: made.id, size: made.size })
@@ -111,16 +108,8 @@ impl Health {
         Ok(bundle)
     }
 
-    fn is_an_appliance(&self) -> Result<()> {
-        if self.paths.socket().exists() {
-            return Ok(());
-        }
-        Err(Error::new(
-            Kind::Conflict,
-            "no-appliance",
-            "Palisade runs here without the appliance's image, so it cannot look at the machine.",
-        )
-        .with_hint("Run `palisade doctor` or `palisade support-bundle` on the machine itself."))
+    fn node(&self) -> Result<Client> {
+        self.node.clone().ok_or_else(not_an_appliance)
     }
 }
 

@@ -4,6 +4,8 @@
 //! one is kept in the transaction that records it: an event is neither lost nor
 //! recorded twice, wherever either side dies.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -26,6 +28,8 @@ const SETTING: &str = "node-events";
 pub struct NodeRecords {
     ledger: Ledger,
     client: Client,
+    /// What the daemon has heard of in this run.
+    told: Mutex<Taken>,
 }
 
 /// How far we are.
@@ -38,7 +42,7 @@ struct Taken {
 impl NodeRecords {
     /// From this daemon into this ledger.
     pub fn new(ledger: Ledger, client: Client) -> Self {
-        Self { ledger, client }
+        Self { ledger, client, told: Mutex::default() }
     }
 
     /// Takes over what there is; answers how many events that were. `None` when
@@ -55,15 +59,32 @@ impl NodeRecords {
             Ok(list) => list,
         };
         let count = list.events.len();
-        let Some(through) = self.record(list).await? else { return Ok(Some(0)) };
-        // Dying here is harmless: they are asked to be forgotten again next time.
-        self.client.ask(EventsTaken { through }).await?;
+        if count == 0 {
+            if list.outbox == known.outbox && !self.has_told(&known) {
+                self.tell(known).await?;
+            }
+            return Ok(Some(0));
+        }
+        let Some(taken) = self.record(list).await? else { return Ok(Some(0)) };
+        // Dying here is harmless: the next run tells it when nothing new has come.
+        self.tell(taken).await?;
         Ok(Some(count))
     }
 
-    /// Records the events that are not recorded yet, and answers the number of
-    /// the last one of all; `None` when there is nothing.
-    async fn record(&self, list: EventList) -> Result<Option<u64>> {
+    /// Lets the daemon forget what we have.
+    async fn tell(&self, taken: Taken) -> Result<()> {
+        self.client.ask(EventsTaken { through: taken.through }).await?;
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = taken;
+        Ok(())
+    }
+
+    fn has_told(&self, taken: &Taken) -> bool {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) == *taken
+    }
+
+    /// Records the events that are not recorded yet, and answers how far we are
+    /// then; `None` when all were.
+    async fn record(&self, list: EventList) -> Result<Option<Taken>> {
         let EventList { outbox, mut events } = list;
         let mut change = self.ledger.begin(&Actor::system(TenantId::SYSTEM)).await?;
         let (known, version) = taken(change.tx()).await?;
@@ -71,8 +92,8 @@ impl NodeRecords {
             events.retain(|event| event.number > known.through);
         }
         let Some(through) = events.last().map(|event| event.number) else { return Ok(None) };
-        let value = serde_json::to_string(&Taken { outbox, through });
-        let value = value.map_err(Error::internal)?;
+        let now = Taken { outbox, through };
+        let value = serde_json::to_string(&now).map_err(Error::internal)?;
         let setting = Setting { value, sealed: None, version };
         let put = store::settings::put(change.tx(), TenantId::SYSTEM, SETTING, &setting, version);
         if !put.await? {
@@ -83,7 +104,7 @@ impl NodeRecords {
             change.by(&actor, described(event)).await?;
         }
         change.finish().await?;
-        Ok(Some(through))
+        Ok(Some(now))
     }
 }
 

@@ -5,13 +5,7 @@
 //! Must not know: signatures, slots or the boot loader. The node daemon checks
 //! everything itself; this side is not believed by it.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -26,13 +20,16 @@ use tokio_util::task::TaskTracker;
 use crate::{
     audit::{Event, Ledger, Outcome},
     error::{Error, Kind, Result},
+    files,
     node::{
         client::{Client, NoAnswer},
+        not_an_appliance,
         paths::Paths,
         protocol::{
-            CheckMirror, CheckUpload, InstallUpdate, RestartIntoUpdate, UpdateSource, UpdateState,
+            CheckMirror, CheckUpload, Failure, InstallUpdate, RestartIntoUpdate, UpdateSource,
+            UpdateState,
         },
-        update::{MOST_FILE_BYTES, Offer, Status},
+        update::{MOST_FILE_BYTES, Offer, Status, offered, uploads},
     },
     rbac::{
         Actor, Permit,
@@ -41,8 +38,10 @@ use crate::{
     release::Version,
 };
 
-/// The one file that is kept, once it is complete and good.
+/// The one file that is kept: complete, and found good.
 const FILE: &str = "upload.update";
+/// Its name until then.
+const PART: &str = "upload.part";
 /// How long the sender of a file may be silent.
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -50,11 +49,17 @@ const SILENCE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Updates {
     ledger: Ledger,
+    machine: Option<Machine>,
+    /// Held by whoever changes the uploaded file, and while it is installed.
+    /// Readers need it not: what has its name is whole.
+    changing: Arc<Mutex<()>>,
+}
+
+/// The node daemon, and the place from which it takes files.
+#[derive(Debug)]
+struct Machine {
     node: Client,
-    socket: PathBuf,
-    directory: PathBuf,
-    /// Held while a file comes in.
-    incoming: Arc<Mutex<()>>,
+    uploads: PathBuf,
 }
 
 /// Where an update to be installed comes from.
@@ -79,33 +84,32 @@ pub struct UpdatesNow {
 }
 
 impl Updates {
-    /// The updates of the node with this layout; files come into `data_dir`.
-    pub fn new(ledger: Ledger, paths: &Paths, data_dir: &Path) -> Self {
-        Self {
-            ledger,
-            node: Client::of(paths),
-            socket: paths.socket(),
-            directory: data_dir.join("uploads"),
-            incoming: Arc::default(),
+    /// The updates of the node with this layout, if we run on an appliance.
+    /// What a crash has left of an upload goes.
+    pub fn new(ledger: Ledger, paths: Option<&Paths>) -> Self {
+        let machine =
+            paths.map(|paths| Machine { node: Client::of(paths), uploads: uploads(paths) });
+        if let Some(machine) = &machine
+            && let Err(error) = files::remove(&machine.uploads.join(PART))
+        {
+            tracing::warn!(%error, "the remains of an upload stay; the next one replaces them");
         }
+        Self { ledger, machine, changing: Arc::default() }
     }
 
     /// What runs, and what becomes of an update.
     ///
-    /// `Conflict` (`not-an-appliance`) where no node daemon runs.
+    /// `Conflict` (`not-an-appliance`) elsewhere than on an appliance.
     pub async fn view(&self, _permit: &Permit<PlatformGet>) -> Result<UpdatesNow> {
-        self.require_node()?;
-        let status = self.node.ask(UpdateState {}).await.map_err(refusal)?;
-        Ok(UpdatesNow { status, uploaded: self.uploaded().await })
+        let machine = self.machine()?;
+        let status = machine.node.ask(UpdateState {}).await.map_err(refusal)?;
+        Ok(UpdatesNow { status, uploaded: machine.uploaded().await })
     }
 
     /// What the mirror offers; `None` when nothing is newer. An outgoing call of
     /// the appliance, made only here and when somebody installs from the mirror.
     pub async fn check(&self, permit: &Permit<PlatformUpdate>) -> Result<Option<Offer>> {
-        let asked = async {
-            self.require_node()?;
-            self.node.ask(CheckMirror {}).await.map_err(refusal)
-        };
+        let asked = async { self.machine()?.node.ask(CheckMirror {}).await.map_err(refusal) };
         let event = Event::new("platform.checkForUpdate");
         let answer = self.recorded(permit.actor(), event, asked.await).await?;
         Ok(answer.offer)
@@ -138,55 +142,28 @@ impl Updates {
         allow_downgrade: bool,
         content: impl Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<Offer> {
-        self.require_node()?;
-        let Ok(_incoming) = Arc::clone(&self.incoming).try_lock_owned() else {
-            let message = "Another update file is being uploaded.";
-            return Err(Error::new(Kind::Conflict, "upload-in-progress", message));
+        let machine = self.machine()?;
+        let Ok(_alone) = Arc::clone(&self.changing).try_lock_owned() else {
+            let message = "Another update file is being uploaded, or the last one is installed.";
+            return Err(Error::new(Kind::Conflict, "upload-in-progress", message)
+                .with_hint("Wait until it has ended."));
         };
         if length.is_some_and(|length| length > MOST_FILE_BYTES) {
             return Err(too_large());
         }
-        self.forget().await?;
-        let place = self.directory.join(FILE);
-        let outcome = async {
-            let file = self.make(&place).await?;
-            write(file, content).await?;
-            let ask = CheckUpload { file: FILE.to_owned(), allow_downgrade };
-            self.node.ask(ask).await.map_err(refusal)
-        };
-        let outcome = outcome.await;
-        if outcome.is_err() {
-            self.forget().await?;
-        }
-        outcome
+        // Both at once may not have room.
+        machine.forget(FILE).await?;
+        machine.forget(PART).await?;
+        let part = Part(machine.uploads.join(PART));
+        write(machine.make(&part).await?, content).await?;
+        let ask = CheckUpload { file: PART.to_owned(), allow_downgrade };
+        let offer = machine.node.ask(ask).await.map_err(refusal)?;
+        fs::rename(&part.0, machine.uploads.join(FILE)).await.map_err(unwritable)?;
+        Ok(offer)
     }
 
-    async fn make(&self, place: &Path) -> Result<File> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory).await;
-        made.map_err(unwritable)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600).open(place).await.map_err(unwritable)
-    }
-
-    /// Removes what was uploaded.
-    async fn forget(&self) -> Result<()> {
-        match fs::remove_file(self.directory.join(FILE)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// What the uploaded file says about itself, if there is one. It was found
-    /// good when it came; it is verified again when it is installed.
-    async fn uploaded(&self) -> Option<Offer> {
-        // A file that is still coming says nothing yet.
-        let _complete = self.incoming.try_lock().ok()?;
-        let path = self.directory.join(FILE);
-        let read = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::open(path).ok()?;
-            crate::node::update::offered(io::BufReader::new(file)).ok()
-        });
-        read.await.ok().flatten()
+    fn machine(&self) -> Result<&Machine> {
+        self.machine.as_ref().ok_or_else(not_an_appliance)
     }
 
     /// Begins to install into the other slot; how far it is, [`Updates::view`]
@@ -215,8 +192,8 @@ impl Updates {
     }
 
     async fn installable(&self, from: InstallFrom) -> Result<()> {
-        self.require_node()?;
-        if from == InstallFrom::Mirror || self.uploaded().await.is_some() {
+        let machine = self.machine()?;
+        if from == InstallFrom::Mirror || machine.uploaded().await.is_some() {
             return Ok(());
         }
         Err(Error::new(Kind::Conflict, "no-upload", "No update file was uploaded."))
@@ -229,6 +206,18 @@ impl Updates {
         event: Event,
         begun: oneshot::Sender<()>,
     ) -> Result<()> {
+        let machine = self.machine()?;
+        let alone = match from {
+            InstallFrom::Upload { .. } => {
+                let alone = Arc::clone(&self.changing).try_lock_owned();
+                Some(alone.map_err(|_| being_installed()))
+            }
+            InstallFrom::Mirror => None,
+        };
+        let _alone = match alone.transpose() {
+            Ok(alone) => alone,
+            Err(error) => return self.recorded(actor, event, Err(error)).await,
+        };
         let ask = match from {
             InstallFrom::Upload { allow_downgrade } => {
                 InstallUpdate { from: UpdateSource::Upload(FILE.to_owned()), allow_downgrade }
@@ -243,14 +232,14 @@ impl Updates {
             // Nobody listens any more when the caller has gone.
             let _ = begun.take().map(|begun| begun.send(()));
         };
-        let installed = self.node.ask_as(ask, None, user, progress).await.map_err(refusal);
+        let installed = machine.node.ask_as(ask, None, user, progress).await.map_err(refusal);
         let event = match &installed {
             Ok(done) => event.with("version", done.version.to_string()),
             Err(_) => event,
         };
         self.recorded(actor, event, installed).await?;
         if matches!(from, InstallFrom::Upload { .. }) {
-            self.forget().await?;
+            machine.forget(FILE).await?;
         }
         Ok(())
     }
@@ -259,9 +248,9 @@ impl Updates {
     pub async fn restart(&self, permit: &Permit<PlatformUpdate>) -> Result<Version> {
         let user = permit.actor().principal.uid();
         let asked = async {
-            self.require_node()?;
+            let node = &self.machine()?.node;
             // The machine goes down when open requests have ended, this one with its record.
-            self.node.ask_as(RestartIntoUpdate {}, None, user, |_| ()).await.map_err(refusal)
+            node.ask_as(RestartIntoUpdate {}, None, user, |_| ()).await.map_err(refusal)
         };
         let outcome = asked.await;
         let event = Event::new("platform.restartIntoUpdate");
@@ -281,17 +270,45 @@ impl Updates {
         self.ledger.note(actor, event).await?;
         outcome
     }
+}
 
-    fn require_node(&self) -> Result<()> {
-        if self.socket.exists() {
-            return Ok(());
+impl Machine {
+    /// A new file in the place of uploads.
+    async fn make(&self, part: &Part) -> Result<File> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.uploads).await;
+        made.map_err(unwritable)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).open(&part.0).await.map_err(unwritable)
+    }
+
+    /// Removes an uploaded file if it is there.
+    async fn forget(&self, name: &str) -> Result<()> {
+        match fs::remove_file(self.uploads.join(name)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(error)),
+            _ => Ok(()),
         }
-        Err(Error::new(
-            Kind::Conflict,
-            "not-an-appliance",
-            "This is not an appliance made from Palisade's image: there is nothing to update here.",
-        )
-        .with_hint("Update the program in the way in which you installed it."))
+    }
+
+    /// What the uploaded file says about itself, if there is one. It was found
+    /// good when it came; it is verified again when it is installed.
+    async fn uploaded(&self) -> Option<Offer> {
+        let path = self.uploads.join(FILE);
+        let read = tokio::task::spawn_blocking(move || {
+            let file = std::fs::File::open(path).ok()?;
+            offered(io::BufReader::new(file)).ok()
+        });
+        read.await.ok().flatten()
+    }
+}
+
+/// A file that is not known to be good; gone when this is dropped, also because
+/// its sender has left. Once it is good it has another name.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // What stays is removed by the next upload, and at the next start.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -328,7 +345,14 @@ async fn write<E: std::fmt::Display + Send>(
             }
         }
     }
-    file.flush().await.map_err(unwritable)
+    file.flush().await.map_err(unwritable)?;
+    // Its name says that it is whole: that must hold after a power cut, too.
+    file.sync_all().await.map_err(unwritable)
+}
+
+fn being_installed() -> Error {
+    let message = "The uploaded file is being installed, or replaced, already.";
+    Error::new(Kind::Conflict, "update-in-progress", message).with_hint("Wait until it has ended.")
 }
 
 fn too_large() -> Error {
@@ -337,55 +361,20 @@ fn too_large() -> Error {
 }
 
 fn unwritable(error: io::Error) -> Error {
-    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+    if files::is_full(&error) {
         return crate::store::full().caused_by(error);
     }
     Error::new(Kind::Unavailable, "upload-storage", "The upload cannot be written.")
         .caused_by(error)
 }
 
-/// Names of refusals that callers of the API may rely on.
-const CODES: &[&str] = &[
-    "no-mirror",
-    "no-update",
-    "mirror-damaged",
-    "mirror-empty",
-    "mirror-refuses",
-    "mirror-settings",
-    "mirror-unreachable",
-    "storage-full",
-    "update-changed",
-    "update-damaged",
-    "update-format",
-    "update-in-progress",
-    "update-installed",
-    "update-manifest",
-    "update-no-room",
-    "update-not-written",
-    "update-older",
-    "update-older-than-data",
-    "update-on-trial",
-    "update-product",
-    "update-signature",
-    "update-skips-a-version",
-    "update-unknown-key",
-    "update-unsigned",
-];
-
 /// The daemon's refusal as ours, under its own name.
 fn refusal(no_answer: NoAnswer) -> Error {
-    let NoAnswer::Failed(failure) = no_answer else { return no_answer.into() };
-    let Some(code) = CODES.iter().find(|code| **code == failure.code) else {
-        return NoAnswer::Failed(failure).into();
-    };
-    // To be forbidden here is about the file, not about the caller.
-    let kind = match failure.kind() {
-        Kind::Forbidden => Kind::Invalid,
-        kind => kind,
-    };
-    let error = Error::new(kind, code, failure.message);
-    match failure.hint {
-        Some(hint) => error.with_hint(hint),
-        None => error,
+    match no_answer {
+        // To be forbidden here is about the file, not about the caller.
+        NoAnswer::Failed(failure) if failure.kind() == Kind::Forbidden => {
+            Failure { kind: "invalid".to_owned(), ..failure }.into()
+        }
+        no_answer => no_answer.into(),
     }
 }

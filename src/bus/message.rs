@@ -48,7 +48,8 @@ pub struct Report {
     pub memory: Capacity,
     /// Workloads that lack replicas or whose pods fail; at most [`MAX_WORKLOADS`].
     pub unhealthy_workloads: Vec<WorkloadProblem>,
-    /// What the agent cannot read, so that the rest of the report may be old.
+    /// What the agent cannot read, so that the rest of the report may be old; at
+    /// most [`MAX_UNREADABLE`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,
 }
@@ -57,13 +58,19 @@ pub struct Report {
 pub const MAX_NODES: usize = 1_000;
 /// The most unhealthy workloads that one report names.
 pub const MAX_WORKLOADS: usize = 50;
+/// The most kinds of objects that one report names as unreadable.
+pub const MAX_UNREADABLE: usize = 50;
+/// How many characters the name of a kind has at most.
+pub const LONGEST_KIND: usize = 64;
+/// How many characters the cause has at most for which a kind is unreadable.
+pub const LONGEST_CAUSE: usize = 300;
 
 /// A kind of object that the Kubernetes API does not let the agent read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreadable {
-    /// The kind in the plural, e.g. `pods`.
+    /// The kind in the plural, e.g. `pods`; at most [`LONGEST_KIND`].
     pub what: String,
-    /// What the API server says.
+    /// What the API server says; at most [`LONGEST_CAUSE`].
     pub cause: String,
 }
 

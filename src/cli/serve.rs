@@ -17,7 +17,6 @@ use crate::{
     error::{Error, Result},
     files::{self, PRIVATE},
     gateway::Server,
-    node::paths::Paths,
     observability::{self, Metrics},
     secret::Secret,
 };
@@ -72,7 +71,6 @@ async fn serve(config: Config, passphrase: Option<Secret<String>>) -> Result<()>
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         metrics: Some(metrics),
-        node: Paths::default(),
     };
     let app = App::start_with(parts, passphrase).await?;
     // First, so that nobody who has seen the greeting ends it the hard way.

@@ -24,7 +24,7 @@ pub(super) struct Problem {
     /// The HTTP status.
     status: u16,
     /// The stable name of this problem.
-    code: &'static str,
+    code: String,
     /// What is wrong, for a person.
     detail: String,
     /// What to do next.
@@ -94,7 +94,7 @@ pub(super) fn problem(error: &Error, request_id: &str) -> Response {
         r#type: format!("urn:palisade:problem:{}", error.code()),
         title: status.canonical_reason().unwrap_or("Error"),
         status: status.as_u16(),
-        code: error.code(),
+        code: error.code().to_owned(),
         detail: error.message().to_owned(),
         hint: error.hint().map(str::to_owned),
         request_id: request_id.to_owned(),

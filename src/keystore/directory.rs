@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use super::fault::Fault;
-use crate::secret::Secret;
+use crate::{files, secret::Secret};
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -162,12 +162,8 @@ impl Directory {
     /// A command that runs as root must not leave files that the service,
     /// which owns the directory, cannot read.
     fn give_to_owner(&self, file: &File, path: &Path) -> Result<(), Fault> {
-        let directory = self.check()?;
-        let owner = file.metadata().map_err(failed("look at", path))?.uid();
-        if owner != directory.uid() {
-            fchown(file, Some(directory.uid()), Some(directory.gid()))
-                .map_err(failed("hand over", path))?;
-        }
+        self.check()?;
+        files::give_to_owner(file, &self.path).map_err(failed("hand over", path))?;
         file.set_permissions(Permissions::from_mode(FILE_MODE))
             .map_err(failed("set the mode of", path))
     }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::names::InstallationId;
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    files::is_full,
+};
 
 const RECOVER: &str = "To restore access with the recovery kit: palisade keys recover";
 
@@ -116,13 +119,11 @@ impl Fault {
             Self::ChangedElsewhere => (Kind::Conflict, "keystore-changed"),
             Self::RolledBack => (Kind::Conflict, "keystore-rolled-back"),
             Self::TooManyRotations => (Kind::RateLimited, "too-many-rotations"),
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    (Kind::StorageFull, "storage-full")
-                }
-                io::ErrorKind::PermissionDenied => (Kind::Conflict, "keystore-permissions"),
-                _ => (Kind::Internal, "keystore-io"),
-            },
+            Self::Io { source, .. } if is_full(source) => (Kind::StorageFull, "storage-full"),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                (Kind::Conflict, "keystore-permissions")
+            }
+            Self::Io { .. } => (Kind::Internal, "keystore-io"),
             Self::Authority(_) => (Kind::Internal, "internal"),
         }
     }
@@ -266,15 +267,13 @@ impl Fault {
             Self::RolledBack => {
                 "Put the newer one back, or restart the service if the older one is meant.".to_owned()
             }
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "Make room on this disk and try again; the keystore is intact.".to_owned()
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "Run this as the user of the service, or as root.".to_owned()
-                }
-                _ => "Look at the disk (journalctl -k), then try again.".to_owned(),
-            },
+            Self::Io { source, .. } if is_full(source) => {
+                "Make room on this disk and try again; the keystore is intact.".to_owned()
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "Run this as the user of the service, or as root.".to_owned()
+            }
+            Self::Io { .. } => "Look at the disk (journalctl -k), then try again.".to_owned(),
             Self::PassphraseShort(_) | Self::TooManyRotations | Self::Authority(_) => return None,
         };
         Some(hint)

@@ -141,6 +141,7 @@ pub async fn run(options: Options) -> Result<()> {
         recovering: Mutex::default(),
     });
     update::tidy(&node);
+    recovery::resume(&node).await;
     notify::ready(notify.as_deref());
     tracing::info!(socket = %node.paths.socket().display(), "the node daemon listens");
     serve::serve(&node, &listener, &stopping).await;

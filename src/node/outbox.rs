@@ -240,10 +240,7 @@ fn text_of(line: &Line) -> Vec<u8> {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Error {
-    let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::StorageFull,
-        _ => Kind::Unavailable,
-    };
+    let kind = if files::is_full(error) { Kind::StorageFull } else { Kind::Unavailable };
     let message = format!(
         "What is done here cannot be recorded in {}: {error}. Nothing was changed.",
         path.display()

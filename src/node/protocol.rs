@@ -446,9 +446,9 @@ impl From<&Error> for Failure {
 }
 
 impl From<Failure> for Error {
-    /// For those who ask on behalf of somebody else. Its code is `node`.
+    /// For those who ask on behalf of somebody else. It keeps its name.
     fn from(failure: Failure) -> Self {
-        let mut error = Self::new(failure.kind(), "node", failure.message);
+        let mut error = Self::new(failure.kind(), "node", failure.message).with_code(failure.code);
         if let Some(hint) = failure.hint {
             error = error.with_hint(hint);
         }

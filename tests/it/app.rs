@@ -7,7 +7,6 @@ use palisade::{
     clock::{SystemClock, SystemRandom},
     config::{Config, Sources},
     gateway::Server,
-    node::paths::Paths,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -60,7 +59,6 @@ impl TestApp {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             metrics: None,
-            node: Paths::below(directory.path()),
         };
         let app = App::start(parts).await.expect("the application starts");
         let code = app.setup().new_code().await.expect("the store answers");

@@ -6,7 +6,6 @@ use palisade::{
     app::{App, Parts},
     clock::{SystemClock, SystemRandom},
     config::{Config, Sources},
-    node::paths::Paths,
 };
 use tempfile::TempDir;
 
@@ -20,7 +19,6 @@ pub(crate) async fn start_in(directory: &TempDir) -> palisade::error::Result<App
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         metrics: None,
-        node: Paths::below(directory.path()),
     };
     App::start(parts).await
 }

@@ -16,6 +16,7 @@ use palisade::{
 };
 use reqwest::Method;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -165,8 +166,11 @@ esac
 
 /// An appliance: the management plane beside a node daemon.
 async fn with_node() -> (TestApp, CancellationToken) {
-    let t = TestApp::start().await;
-    let paths = Paths::below(t.directory.path());
+    let directory = TempDir::new().expect("a directory");
+    let paths = Paths::below(directory.path());
+    std::fs::create_dir_all(paths.run()).expect("made");
+    let data = paths.data().display().to_string();
+    let t = TestApp::start_in(directory, &[("storage.data_dir", &data)]).await;
     let ours = paths.at("/usr/bin/palisade");
     for file in [&ours, &paths.at("/etc/passwd")] {
         std::fs::create_dir_all(file.parent().expect("a parent")).expect("made");
@@ -241,7 +245,7 @@ async fn without_the_appliance_the_api_says_where_to_look() {
     let t = TestApp::start().await;
     let system = t.set_up().await;
     let reply = system.get("/v1/platform/checks").await;
-    reply.assert_problem(409, "no-appliance");
+    reply.assert_problem(409, "not-an-appliance");
     let reply = system.post("/v1/platform/support-bundle", serde_json::json!({})).await;
-    reply.assert_problem(409, "no-appliance");
+    reply.assert_problem(409, "not-an-appliance");
 }

@@ -49,7 +49,9 @@ async fn appliance() -> TestApp {
 }
 
 async fn started(directory: TempDir) -> TestApp {
-    let data = Paths::below(directory.path()).data();
+    let paths = Paths::below(directory.path());
+    fs::create_dir_all(paths.run()).expect("made");
+    let data = paths.data();
     let data = data.to_str().expect("a plain path").to_owned();
     TestApp::start_in(directory, &[("storage.data_dir", &data)]).await
 }
@@ -244,6 +246,38 @@ async fn a_change_at_the_screen_wants_an_administrator_and_reaches_the_audit_tra
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_of_which_the_daemon_did_not_hear_are_forgotten_after_the_next_start() {
+    let t = appliance().await;
+    set_up(&t).await;
+    let machine = Machine::around(&t).await;
+    let done = machine.client().ask_as(Power::Reboot, Some(password(PASSWORD)), None, |_| ()).await;
+    done.expect("an administrator may");
+    let events = machine.paths.state().join("events.jsonl");
+    let untaken = fs::read(&events).expect("there");
+    let patience = Duration::from_secs(20);
+    let forgotten = || async {
+        let text = fs::read_to_string(&events).ok()?;
+        (text.lines().count() == 1).then_some(())
+    };
+    let machine = machine.for_the_management_plane().await;
+    eventually(patience, forgotten).await;
+    // As if the management plane had died between its record and the word to the daemon.
+    let place = machine.directory.clone();
+    machine.end().await;
+    let directory = t.stop().await;
+    fs::write(&events, untaken).expect("written");
+    let machine = Machine::daemon(place, "palisade").await;
+    let t = started(directory).await;
+    eventually(patience, forgotten).await;
+    let system = t.try_log_in(EMAIL, PASSWORD, "system").await;
+    let system = t.anonymous().with_token(system.text("/tokens/accessToken"));
+    let recorded = system.get("/v1/audit?action=node.reboot").await;
+    assert_eq!(recorded.items().len(), 1, "{}", recorded.body);
+    machine.end().await;
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_who_cannot_log_in_gets_a_link_with_the_recovery_kit() {
     let t = appliance().await;
     let text = set_up(&t).await;
@@ -261,6 +295,7 @@ async fn an_administrator_who_cannot_log_in_gets_a_link_with_the_recovery_kit() 
     let called = machine.called();
     let (stop, start) = (called.find("systemctl stop palisade"), called.find("systemctl start"));
     assert!(stop.is_some() && stop < start, "{called}");
+    assert!(!machine.paths.run().join("recovering").exists(), "it is over");
     let stranger = ResetAdministrator { email: Some("ada@example.com".to_owned()) };
     let refused = machine.refused(stranger, kit(&text)).await;
     assert!(refused.message.contains("No system administrator"), "{refused:?}");

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::StreamExt;
 use palisade::{
     clock::SystemRandom,
     node::{
@@ -23,18 +24,20 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::TestApp,
+    app::{TestApp, eventually},
     client::{Client, Reply},
 };
 
 const HASH: &str = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
 
 const SYSUPDATE: &str = r#"#!/bin/sh
+PATH=/usr/bin:/bin
 root=$(dirname "$0")/../../..
 while [ -e "$root/slow" ]; do sleep 0.05; done
 : > "$root/boot/EFI/Linux/palisade_$3+2-0.efi"
 "#;
-const SYSTEMCTL: &str = "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/../../rebooted\"\n";
+const SYSTEMCTL: &str =
+    "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$@\" > \"$(dirname \"$0\")/../../rebooted\"\n";
 
 /// An appliance of version 1.1.0 whose management plane is `t`.
 struct Given {
@@ -255,6 +258,58 @@ async fn one_installation_runs_at_a_time_and_goes_on_without_its_caller() {
     assert_eq!(step.json["progress"]["running"], true, "{}", step.body);
     fs::remove_file(given.root.join("slow")).expect("removed");
     assert_eq!(ended(&root).await.text("/progress/step"), "done");
+}
+
+#[tokio::test]
+async fn a_file_that_is_still_coming_is_not_offered_and_goes_with_its_sender() {
+    let given = Given::new().await;
+    let root = given.t.set_up().await;
+    upload(&root, given.file("1.2.0")).await.assert_status(200);
+    let mut half = given.file("1.3.0");
+    half.truncate(half.len() / 2);
+    let rest = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let body = futures_util::stream::iter([Ok(half)]).chain(rest);
+    let request = root.request(Method::PUT, "/v1/platform/updates/upload");
+    let request = request.header("content-type", "application/octet-stream");
+    let request = request.body(reqwest::Body::wrap_stream(body));
+    let sender = tokio::spawn(request.send());
+    let patience = Duration::from_secs(20);
+    eventually(patience, || async { (given.uploads() == ["upload.part"]).then_some(()) }).await;
+    let now = root.get(UPDATES).await;
+    now.assert_status(200);
+    assert_eq!(now.json["uploaded"], json!(null));
+    install(&root, "upload").await.assert_problem(409, "no-upload");
+    upload(&root, given.file("1.2.0")).await.assert_problem(409, "upload-in-progress");
+    sender.abort();
+    eventually(patience, || async { given.uploads().is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn many_may_look_at_the_uploaded_file_at_once_and_nobody_is_in_the_way() {
+    let given = Given::new().await;
+    let root = given.t.set_up().await;
+    upload(&root, given.file("1.2.0")).await.assert_status(200);
+    for _ in 0..20 {
+        let looks = futures_util::future::join_all((0..4).map(|_| root.get(UPDATES))).await;
+        for look in looks {
+            assert_eq!(look.text("/uploaded/version"), "1.2.0");
+        }
+    }
+    let (again, ..) =
+        tokio::join!(upload(&root, given.file("1.3.0")), root.get(UPDATES), root.get(UPDATES),);
+    again.assert_status(200);
+    let (begun, ..) = tokio::join!(install(&root, "upload"), root.get(UPDATES), root.get(UPDATES));
+    begun.assert_status(202);
+}
+
+#[tokio::test]
+async fn what_a_crash_has_left_of_an_upload_is_gone_after_the_start() {
+    let directory = TempDir::new().expect("a directory");
+    let uploads = directory.path().join("var/lib/palisade/uploads");
+    fs::create_dir_all(&uploads).expect("made");
+    fs::write(uploads.join("upload.part"), "half").expect("written");
+    let given = Given::in_directory(directory).await;
+    assert_eq!(given.uploads(), Vec::<String>::new());
 }
 
 #[tokio::test]

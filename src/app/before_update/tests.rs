@@ -1,6 +1,10 @@
 //! The copy is made once, whole, and put back whole.
 
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::{PermissionsExt, chown},
+    sync::Arc,
+};
 
 use super::*;
 use crate::{
@@ -36,7 +40,6 @@ impl Given {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             metrics: None,
-            node: crate::node::paths::Paths::below(self.place.path()),
         })
         .await
     }
@@ -127,6 +130,8 @@ async fn what_a_version_has_damaged_is_put_back_whole() {
     assert_eq!(files(&given.data().join("keys")), keys);
     let aside = given.data().join("replaced");
     assert_eq!(given.name_of_the_system(&aside.join("palisade.db")).await, "Damaged");
+    let old = fs::read(given.data().join("keys.replaced/keystore.json")).expect("put aside");
+    assert_eq!(old, b"damaged");
     given.start().await.expect("it starts again").stop().await;
 }
 
@@ -149,6 +154,136 @@ async fn a_restore_that_was_cut_off_keeps_everybody_out_and_can_be_repeated() {
     assert_eq!(given.name_of_the_system(&data_dir::database(&given.data())).await, "System");
     let aside = given.data().join("replaced/palisade.db");
     assert_eq!(given.name_of_the_system(&aside).await, "Damaged");
+}
+
+/// Everything below a directory, and itself.
+fn below(path: &Path) -> Vec<PathBuf> {
+    let mut found = vec![path.to_owned()];
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("readable") {
+            found.extend(below(&entry.expect("an entry").path()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_root_puts_back_belongs_to_the_owner_of_the_data_directory() {
+    let given = Given::installed().await;
+    for path in below(&given.data()) {
+        if chown(&path, Some(12_345), Some(12_345)).is_err() {
+            return; // Only root can give anything away.
+        }
+    }
+    given.ran("0.0.9").await;
+    given.start().await.expect("it starts").stop().await;
+    for path in below(&given.copy()) {
+        assert_eq!(fs::metadata(&path).expect("there").uid(), 12_345, "{}", path.display());
+    }
+    restore(&given.config(), None).expect("restored");
+    let data = given.data();
+    for path in ["palisade.db", "keys", "replaced", "keys.replaced"] {
+        for path in below(&data.join(path)) {
+            assert_eq!(fs::metadata(&path).expect("there").uid(), 12_345, "{}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn old_copies_do_not_replace_the_keystore_beside_a_postgres_database() {
+    let given = Given::installed().await;
+    given.ran("0.0.9").await;
+    given.start().await.expect("it starts").stop().await;
+    let before = files(&given.data().join("keys"));
+    let mut config = given.config();
+    config.storage.database = Database::Postgres;
+    assert_eq!(restore(&config, None).expect_err("refused").code(), "no-copy-of-postgres");
+    assert_eq!(files(&given.data().join("keys")), before);
+    assert!(!given.data().join("restoring").exists());
+}
+
+/// Runs in a process of its own, which has mounted a file system for the keys.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the only way to tell a test something")]
+async fn keys_on_another_file_system() {
+    let Some(folder) = std::env::var_os("PALISADE_TEST_KEYS") else { return };
+    let given = Given { place: tempfile::tempdir().expect("a directory") };
+    let start = async |dir: PathBuf| {
+        let mut config = given.config();
+        config.keystore.dir = dir;
+        let parts = Parts {
+            config: config.clone(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            metrics: None,
+        };
+        App::start(parts).await.expect("it starts").stop().await;
+        config
+    };
+    let keys = PathBuf::from(&folder).join("keys");
+    start(keys.clone()).await;
+    let before = files(&keys);
+    given.ran("0.0.9").await;
+    let mut config = start(keys.clone()).await;
+    fs::write(keys.join("keystore.json"), "damaged").expect("written");
+    restore(&config, None).expect("restored");
+    assert_eq!(files(&keys), before);
+    assert!(keys.with_added_extension("replaced").is_dir());
+
+    // As a mount point it cannot be exchanged; that is said before anything is moved.
+    config.keystore.dir = folder.into();
+    assert_eq!(restore(&config, None).expect_err("refused").code(), "keystore-mounted");
+    assert!(!given.data().join("restoring").exists());
+    assert!(given.data().join("palisade.db").exists());
+}
+
+#[test]
+fn keys_on_another_file_system_are_put_back_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("disk");
+    fs::create_dir(&keys).expect("made");
+    // The mount is seen by the child only and goes with it.
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c"])
+        .arg(r#"mount -t tmpfs -o size=8m,mode=700 tmpfs "$1" && shift && exec "$@""#)
+        .arg("sh")
+        .arg(&keys)
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["app::before_update::tests::keys_on_another_file_system", "--exact", "--nocapture"])
+        .env("PALISADE_TEST_KEYS", &keys)
+        .output()
+        .expect("run unshare");
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{}", said.concat());
+    assert!(said[0].contains("1 passed"), "{}", said[0]);
+}
+
+#[tokio::test]
+async fn a_command_while_nothing_runs_keeps_the_way_back_as_a_start_does() {
+    let given = Given::installed().await;
+    let keys = files(&given.data().join("keys"));
+    given.ran("0.0.9").await;
+    let offline = Offline::new(given.config(), None).expect("nobody uses it");
+    offline.new_recovery_kit().await.expect("another kit");
+    drop(offline);
+    assert_eq!(files(&given.copy().join("keys")), keys, "the keys of before the command");
+    assert_eq!(given.name_of_the_system(&given.copy().join("palisade.db")).await, "System");
+    let about = &copies(&given.config()).expect("copies")[0];
+    assert_eq!(about.from, Some("0.0.9".parse().expect("a version")));
+}
+
+#[tokio::test]
+async fn no_command_works_on_data_of_which_a_part_was_put_back() {
+    let given = Given::installed().await;
+    let before = files(&given.data().join("keys"));
+    fs::write(given.data().join("restoring"), "").expect("written");
+    let offline = Offline::new(given.config(), None).expect("nobody uses it");
+    let refused = offline.new_recovery_kit().await.expect_err("refused");
+    assert_eq!(refused.code(), "restore-incomplete");
+    let refused = offline.renew_certificate().await.expect_err("refused");
+    assert_eq!(refused.code(), "restore-incomplete");
+    assert_eq!(files(&given.data().join("keys")), before);
 }
 
 #[tokio::test]

@@ -85,8 +85,7 @@ impl Offline {
         &self,
         keystore: Arc<crate::keystore::Keystore>,
     ) -> Result<(Store, Ledger)> {
-        let store = super::open_store(&self.config).await?;
-        store.migrate().await?;
+        let store = self.migrated().await?;
         let vault = Arc::new(Vault::new(keystore, Arc::clone(&self.random)));
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         let ledger = Ledger::new(store.clone(), vault, clock, random, Arc::new(Epochs::default()));

@@ -27,7 +27,10 @@ use tracing::warn;
 
 use crate::{
     bus::{
-        message::{Heartbeat, MAX_NODES, MAX_WORKLOADS, Report},
+        message::{
+            Heartbeat, LONGEST_CAUSE, LONGEST_KIND, MAX_NODES, MAX_UNREADABLE, MAX_WORKLOADS,
+            Report, Unreadable,
+        },
         subject::{self, Received},
     },
     ids::{ClusterId, TenantId},
@@ -266,7 +269,33 @@ fn parse_heartbeat(payload: &[u8]) -> Option<Heartbeat> {
 
 fn parse_report(payload: &[u8]) -> Option<Report> {
     let report: Report = serde_json::from_slice(payload).ok()?;
-    let fits =
-        report.node_list.len() <= MAX_NODES && report.unhealthy_workloads.len() <= MAX_WORKLOADS;
+    let fits = report.node_list.len() <= MAX_NODES
+        && report.unhealthy_workloads.len() <= MAX_WORKLOADS
+        && report.unreadable.len() <= MAX_UNREADABLE
+        && report.unreadable.iter().all(is_short);
     fits.then_some(report)
+}
+
+fn is_short(unreadable: &Unreadable) -> bool {
+    let no_longer = |text: &str, most: usize| text.chars().nth(most).is_none();
+    no_longer(&unreadable.what, LONGEST_KIND) && no_longer(&unreadable.cause, LONGEST_CAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(count: usize, what: usize, cause: usize) -> bool {
+        let one = Unreadable { what: "ä".repeat(what), cause: "ä".repeat(cause) };
+        let report = Report { unreadable: vec![one; count], ..Report::default() };
+        parse_report(&serde_json::to_vec(&report).expect("JSON")).is_some()
+    }
+
+    #[test]
+    fn a_report_names_so_many_unreadable_kinds_with_so_much_text_and_no_more() {
+        assert!(taken(MAX_UNREADABLE, LONGEST_KIND, LONGEST_CAUSE));
+        assert!(!taken(MAX_UNREADABLE + 1, 1, 1));
+        assert!(!taken(1, LONGEST_KIND + 1, 1));
+        assert!(!taken(1, 1, LONGEST_CAUSE + 1));
+    }
 }

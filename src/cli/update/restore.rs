@@ -28,7 +28,7 @@ pub(super) async fn run(args: RestoreArgs) -> Result<()> {
     if !args.yes {
         return Err(Failure::usage(
             "Everything that was done since the update is lost with this.",
-            "Say that you want it: --yes. What is there now stays in the directory `replaced`.",
+            "Say that you want it: --yes. What is there now is put aside, not removed.",
         ));
     }
     let about = args.place.take_closed()?.restore_before_update(args.before).await?;
@@ -36,6 +36,7 @@ pub(super) async fn run(args: RestoreArgs) -> Result<()> {
         "The data is as it was at {}, before version {} first ran on it.",
         about.at, about.version
     ));
-    say("What was there is in the directory `replaced` of the data directory.");
+    say("What was there is put aside: the database in the directory `replaced`, the keys beside \
+         the keystore with `.replaced` after its name.");
     Ok(())
 }

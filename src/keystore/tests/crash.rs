@@ -167,12 +167,12 @@ fn an_old_seal_key_that_cannot_be_removed_is_reported_and_the_new_seal_is_known(
     let error = (0..40)
         .map(|steps| {
             die_after(&keystore.directory, steps);
-            keystore.change_seal(by_passphrase(), &SystemRandom).map_err(|error| error.code())
+            keystore.change_seal(by_passphrase(), &SystemRandom).map_err(|e| e.code().to_owned())
         })
-        .find(|result| *result != Err("keystore-io"))
+        .find(|result| *result != Err("keystore-io".to_owned()))
         .expect("some step");
     die_after(&keystore.directory, usize::MAX);
-    assert_eq!(error, Err("seal-unsettled"));
+    assert_eq!(error, Err("seal-unsettled".to_owned()));
     Keystore::open(&fixture.dir(), Unlock::Passphrase(passphrase())).expect("opened");
     keystore.new_recovery_kit(&fixture.clock, &SystemRandom).expect("the new seal is known");
     keystore.change_seal(by_passphrase(), &SystemRandom).expect("again");

@@ -10,11 +10,11 @@ fn set_mode(path: &Path, mode: u32) {
 
 /// The refusal of `result`: it names the place, says what to do, and wrote nothing.
 #[track_caller]
-fn refused<T: fmt::Debug>(dir: &Path, result: Result<T>) -> (Kind, &'static str, String) {
+fn refused<T: fmt::Debug>(dir: &Path, result: Result<T>) -> (Kind, String, String) {
     let error = result.expect_err("refused");
     assert!(error.message().contains(&dir.display().to_string()), "{}", error.message());
     assert!(error.hint().is_some(), "no hint: {}", error.message());
-    (error.kind(), error.code(), error.message().to_owned())
+    (error.kind(), error.code().to_owned(), error.message().to_owned())
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_passphrase_opens_and_another_one_does_not() {
 
     let wrong = Unlock::Passphrase(Secret::new("correct horse battery stapler".to_owned()));
     let (kind, code, message) = refused(&fixture.dir(), Keystore::open(&fixture.dir(), wrong));
-    assert_eq!((kind, code), (Kind::Unauthenticated, "wrong-passphrase"));
+    assert_eq!((kind, code.as_str()), (Kind::Unauthenticated, "wrong-passphrase"));
     assert!(message.ends_with("the passphrase is wrong. Nothing was changed."), "{message}");
     let (_, code, _) = refused(&fixture.dir(), fixture.open());
     assert_eq!(code, "passphrase-needed");
@@ -125,7 +125,7 @@ fn a_directory_without_keystore_says_so() {
     let dir = home.path().join("none");
     assert!(!Keystore::exists(&dir));
     let (kind, code, _) = refused(&dir, Keystore::open(&dir, Unlock::Unattended));
-    assert_eq!((kind, code), (Kind::NotFound, "keystore-missing"));
+    assert_eq!((kind, code.as_str()), (Kind::NotFound, "keystore-missing"));
     assert!(!dir.exists());
 }
 
@@ -153,7 +153,11 @@ fn files_and_directories_that_others_can_get_at_are_refused() {
         for mode in modes {
             set_mode(&path, mode);
             let (kind, code, message) = refused(&fixture.dir(), fixture.open());
-            assert_eq!((kind, code), (Kind::Conflict, "keystore-permissions"), "{name} {mode:o}");
+            assert_eq!(
+                (kind, code.as_str()),
+                (Kind::Conflict, "keystore-permissions"),
+                "{name} {mode:o}"
+            );
             assert!(message.contains(&format!("{mode:04o}")), "{message}");
             let change = fixture.keystore.rotate_jwt(&fixture.clock, &SystemRandom);
             if name != "seal.key" {

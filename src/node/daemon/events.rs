@@ -29,7 +29,7 @@ impl Context {
     }
 }
 
-fn reason(error: &Error) -> (&'static str, &'static str) {
+fn reason(error: &Error) -> (&'static str, &str) {
     let word = match error.kind() {
         Kind::Unauthenticated | Kind::Forbidden | Kind::RateLimited => "denied",
         _ => "failed",

@@ -1,14 +1,20 @@
 //! Letting people in again: the management plane is stopped, our own program
-//! works on its data as its user, and it is started again.
+//! works on its data as its user, and it is started again: by the next daemon,
+//! if this one ends before.
 
-use std::{ffi::OsStr, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
 use serde::de::DeserializeOwned;
 
-use super::Context;
+use super::{Context, Node};
 use crate::{
     error::{Error, Kind, Result},
-    node::protocol::{CertificateRenewal, RenewCertificate, ResetAdministrator, ResetLink},
+    files::{self, PRIVATE},
+    node::{
+        paths::Paths,
+        programs::Programs,
+        protocol::{CertificateRenewal, RenewCertificate, ResetAdministrator, ResetLink},
+    },
 };
 
 const MANAGEMENT_PLANE: &str = "palisade.service";
@@ -32,6 +38,40 @@ pub(super) async fn renew(context: &Context, _ask: RenewCertificate) -> Result<C
     offline(context, &["certificate".to_owned()]).await
 }
 
+/// There from before the management plane is stopped until it was started again.
+fn marker(paths: &Paths) -> PathBuf {
+    paths.run().join("recovering")
+}
+
+/// At the start: a recovery that the last daemon did not finish leaves the
+/// management plane stopped, and nobody else would start it.
+pub(super) async fn resume(node: &Node) {
+    let marker = marker(&node.paths);
+    if !marker.exists() {
+        return;
+    }
+    tracing::warn!("a recovery was interrupted; the management plane is started");
+    if node.paths.serve_settings().exists()
+        && let Err(error) = start(&node.programs).await
+    {
+        tracing::error!(error = %error.chain(), "the management plane stays stopped");
+        return;
+    }
+    forget(&node.paths);
+}
+
+/// Starts the management plane, and does not wait until it runs.
+async fn start(programs: &Programs) -> Result<()> {
+    let args = ["start", "--no-block", MANAGEMENT_PLANE];
+    systemctl(programs, args, Duration::from_secs(30)).await
+}
+
+fn forget(paths: &Paths) {
+    if let Err(error) = files::remove(&marker(paths)) {
+        tracing::warn!(%error, "the next daemon starts the management plane once more");
+    }
+}
+
 /// What `palisade recover <args>` answers while the management plane is stopped.
 async fn offline<T: DeserializeOwned>(context: &Context, args: &[String]) -> Result<T> {
     // Two at once would start it under each other's hands.
@@ -39,28 +79,34 @@ async fn offline<T: DeserializeOwned>(context: &Context, args: &[String]) -> Res
         Error::new(Kind::Conflict, "recovery-in-progress", "A recovery is going on already.")
             .with_hint("Wait until it has ended, and try again.")
     })?;
+    files::replace(&marker(context.paths()), b"", PRIVATE).map_err(|error| {
+        let message = "The recovery cannot be noted in /run/palisade-node. Nothing was changed.";
+        Error::new(Kind::Unavailable, "recovery-failed", message)
+            .with_hint("Restart the appliance, and try again.")
+            .caused_by(error)
+    })?;
     context.progress("Stopping the management plane", None);
-    let stopped = systemctl(context, ["stop", MANAGEMENT_PLANE], TIME_TO_STOP).await;
+    let stopped = systemctl(context.programs(), ["stop", MANAGEMENT_PLANE], TIME_TO_STOP).await;
     let answer = match stopped {
         Ok(()) => work(context, args).await,
         Err(error) => Err(error),
     };
     context.progress("Starting the management plane", None);
-    let start = ["start", "--no-block", MANAGEMENT_PLANE];
-    if let Err(error) = systemctl(context, start, Duration::from_secs(30)).await {
+    if let Err(error) = start(context.programs()).await {
         tracing::error!(error = %error.chain(), "the management plane stays stopped");
         answer?;
         return Err(error);
     }
+    forget(context.paths());
     answer
 }
 
 async fn systemctl<const N: usize>(
-    context: &Context,
+    programs: &Programs,
     args: [&str; N],
     limit: Duration,
 ) -> Result<()> {
-    let output = context.programs().run("systemctl").args(args).within(limit).output().await?;
+    let output = programs.run("systemctl").args(args).within(limit).output().await?;
     output.or_failure(&format!("systemctl {}", args[0])).map(drop)
 }
 

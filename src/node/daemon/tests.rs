@@ -93,6 +93,22 @@ impl Running {
         lines.map(|line| serde_json::from_str(&line[..line.len() - 1]).expect("an event")).collect()
     }
 
+    /// The service manager starts another daemon.
+    async fn start_again(&mut self) {
+        self.stopping.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(10), &mut self.task).await;
+        ended.expect("in time").expect("no panic").expect("no failure");
+        let paths = self.paths();
+        let _ = fs::remove_file(paths.socket());
+        self.stopping = CancellationToken::new();
+        let stopping = self.stopping.clone();
+        self.task = tokio::spawn(run(Options { paths: paths.clone(), notify: None, stopping }));
+        while !paths.socket().exists() {
+            assert!(!self.task.is_finished(), "the daemon ended");
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn end(self) {
         self.stopping.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(10), self.task).await;
@@ -310,5 +326,25 @@ async fn callers_who_say_nothing_stop_nobody_and_too_many_are_told_so() {
             Err(other) => panic!("{other:?}"),
         }
     }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_recovery_that_was_cut_off_is_ended_by_the_next_daemon() {
+    let mut running = Running::start("palisade").await;
+    let paths = running.paths();
+    let marker = paths.run().join("recovering");
+    fs::write(paths.serve_settings(), "").expect("written");
+    running.start_again().await;
+    // Whoever asks is answered after everything that the start does.
+    running.client().ask(StatusRequest {}).await.expect("a status");
+    assert!(!running.called().contains("systemctl start"), "{}", running.called());
+
+    fs::write(&marker, "").expect("as the last daemon has left it");
+    running.start_again().await;
+    running.client().ask(StatusRequest {}).await.expect("a status");
+    let called = running.called();
+    assert!(called.contains("systemctl start --no-block palisade.service"), "{called}");
+    assert!(!marker.exists());
     running.end().await;
 }

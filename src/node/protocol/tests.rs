@@ -54,7 +54,8 @@ fn every_kind_of_failure_keeps_its_kind_through_the_socket() {
         let failure: Failure = serde_json::from_str(&line).expect("its own line");
         assert_eq!(failure.code, "some-code");
         let again = Error::from(failure);
-        assert_eq!((again.kind(), again.message()), (*kind, "A sentence."));
+        assert_eq!((again.kind(), again.code()), (*kind, "some-code"));
+        assert_eq!(again.message(), "A sentence.");
         assert_eq!((again.hint(), again.fields()), (Some("What next."), error.fields()));
     }
 }

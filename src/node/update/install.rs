@@ -32,7 +32,7 @@ use crate::{
     clock::Clock,
     error::{Error, Kind, Result},
     files::sync_directory,
-    node::paths::Paths,
+    node::{not_an_appliance, paths::Paths},
     release::Version,
 };
 
@@ -92,7 +92,7 @@ impl Updates {
         &self.paths
     }
 
-    /// The version of the image that runs. `Unavailable` (`not-an-appliance`)
+    /// The version of the image that runs. `Conflict` (`not-an-appliance`)
     /// where the operating system is not our image.
     pub fn running(&self) -> Result<Version> {
         let text = fs::read_to_string(self.paths.at("/usr/lib/os-release")).unwrap_or_default();
@@ -253,14 +253,6 @@ pub fn uploads(paths: &Paths) -> PathBuf {
     paths.data().join("uploads")
 }
 
-fn not_an_appliance() -> Error {
-    Error::new(
-        Kind::Unavailable,
-        "not-an-appliance",
-        "This is not an appliance made from Palisade's image: update the program as you installed it.",
-    )
-}
-
 /// An installation under way. No other begins while it lives.
 #[derive(Debug)]
 pub struct Job {
@@ -363,7 +355,7 @@ impl Job {
         .await?;
 
         self.tell(Step::Writing, 0)?;
-        updates.forget_given_up(&version)?;
+        updates.make_way(&version, &status.state.version)?;
         let record = Record {
             version: version.clone(),
             from: status.state.version,
@@ -405,13 +397,14 @@ impl Updates {
         verify::walk(reader, &self.keys()?, &mut stage.unpacking(checked), percent).map(drop)
     }
 
-    /// A version that was given up is installed again: with the old name of its
-    /// kernel it would never be tried.
-    fn forget_given_up(&self, version: &Version) -> Result<()> {
-        let failed = |error| io_failure("The kernel of the failed try cannot be removed.", error);
+    /// A version lies in the other slot already, from before the last update or
+    /// given up: with its kernel there systemd-sysupdate would skip it, and one
+    /// that was given up would never be tried.
+    fn make_way(&self, version: &Version, running: &Version) -> Result<()> {
+        let failed = |error| io_failure("The kernel in the other slot cannot be removed.", error);
         let directory = self.kernels();
         for entry in self.entries()? {
-            if entry.version == *version && entry.is_given_up() {
+            if entry.version == *version && entry.version != *running {
                 fs::remove_file(directory.join(entry.file_name())).map_err(failed)?;
                 sync_directory(&directory).map_err(failed)?;
             }

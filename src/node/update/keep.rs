@@ -169,7 +169,7 @@ impl Lock {
 
 /// An error of the file system, in words.
 pub(super) fn io_failure(message: &'static str, error: io::Error) -> Error {
-    if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
+    if files::is_full(&error) {
         return Error::new(
             Kind::StorageFull,
             "storage-full",

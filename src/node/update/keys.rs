@@ -281,7 +281,7 @@ mod tests {
         let line = own.sign(b"content");
         assert_eq!(trusted.verify(b"content", line.as_bytes()).expect("good"), &own.public());
         let code = |content: &[u8], line: &str| {
-            trusted.verify(content, line.as_bytes()).expect_err("refused").code()
+            trusted.verify(content, line.as_bytes()).expect_err("refused").code().to_owned()
         };
         assert_eq!(code(b"Content", &line), "update-signature");
         assert_eq!(code(b"content", &other.sign(b"content")), "update-unknown-key");

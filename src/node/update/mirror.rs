@@ -18,6 +18,7 @@ use std::{
 };
 
 use reqwest::{Certificate, Client, NoProxy, Proxy, StatusCode, Url};
+use tokio::time::timeout;
 
 use super::{
     format::{INDEX, INDEX_SIGNATURE, MOST_MANIFEST_BYTES, MOST_SIGNATURE_BYTES, file_name},
@@ -30,8 +31,13 @@ use crate::{
     secret::Secret,
 };
 
-/// How long a mirror may take to answer, and to go on.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to connect to a mirror.
+const TIME_TO_CONNECT: Duration = Duration::from_secs(10);
+/// How long its index may take, so that whoever asks over the API, which gives
+/// half a minute, hears why there is none.
+const TIME_FOR_INDEX: Duration = Duration::from_secs(20);
+/// How long it may be silent within a file.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Where the mirror is and how it is reached.
 #[derive(Clone, Debug)]
@@ -48,7 +54,11 @@ pub struct MirrorSettings {
 
 /// A mirror.
 #[derive(Debug)]
-pub struct Mirror(Place);
+pub struct Mirror {
+    place: Place,
+    /// A test says what it likes.
+    pub(super) time_for_index: Duration,
+}
 
 #[derive(Debug)]
 enum Place {
@@ -79,9 +89,13 @@ impl Mirror {
         if url.scheme() == "file" {
             let path =
                 url.to_file_path().map_err(|()| unusable("its URL", "it names no directory"))?;
-            return Ok(Self(Place::Directory(path)));
+            return Ok(Self::at(Place::Directory(path)));
         }
-        Ok(Self(Place::Web(Box::new(client(settings)?), url)))
+        Ok(Self::at(Place::Web(Box::new(client(settings)?), url)))
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place, time_for_index: TIME_FOR_INDEX }
     }
 
     /// The newest release that it has.
@@ -89,8 +103,16 @@ impl Mirror {
     /// `Unavailable` (`mirror-unreachable`, `mirror-refuses`), `NotFound`
     /// (`mirror-empty`), or as a signature that does not count.
     pub async fn newest(&self, keys: &TrustedKeys) -> Result<Newest> {
-        let text = self.small(INDEX, MOST_MANIFEST_BYTES).await?;
-        let line = self.small(INDEX_SIGNATURE, MOST_SIGNATURE_BYTES).await?;
+        let index = async {
+            let text = self.small(INDEX, MOST_MANIFEST_BYTES).await?;
+            let line = self.small(INDEX_SIGNATURE, MOST_SIGNATURE_BYTES).await?;
+            Ok::<_, Error>((text, line))
+        };
+        let Ok(index) = timeout(self.time_for_index, index).await else {
+            let limit = self.time_for_index.as_secs();
+            return Err(not_reached(&self.host(), &format!("no answer within {limit} s")));
+        };
+        let (text, line) = index?;
         let checked = verify_head(text, &line, keys)?;
         let bytes = file_bytes(&checked, &line);
         Ok(Newest { checked, bytes })
@@ -143,8 +165,15 @@ impl Mirror {
         Ok(bytes)
     }
 
+    fn host(&self) -> String {
+        match &self.place {
+            Place::Directory(directory) => directory.display().to_string(),
+            Place::Web(_, base) => base.host_str().unwrap_or_default().to_owned(),
+        }
+    }
+
     async fn open(&self, name: &str) -> Result<Source> {
-        match &self.0 {
+        match &self.place {
             Place::Directory(directory) => match File::open(directory.join(name)) {
                 Ok(file) => Ok(Source::File(file)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Err(empty(name)),
@@ -206,8 +235,8 @@ fn client(settings: &MirrorSettings) -> Result<Client> {
         .https_only(true)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(PATIENCE)
-        .read_timeout(PATIENCE)
+        .connect_timeout(TIME_TO_CONNECT)
+        .read_timeout(SILENCE)
         .tls_certs_only(roots)
         .user_agent(concat!("palisade/", env!("CARGO_PKG_VERSION")));
     if let Some(url) = &settings.proxy {
@@ -231,7 +260,11 @@ fn unreachable(host: &str, error: reqwest::Error) -> Error {
     while let Some(inner) = innermost.source() {
         innermost = inner;
     }
-    let message = format!("The mirror {host} was not reached: {innermost}.");
+    not_reached(host, &innermost.to_string())
+}
+
+fn not_reached(host: &str, why: &str) -> Error {
+    let message = format!("The mirror {host} was not reached: {why}.");
     Error::new(Kind::Unavailable, "mirror-unreachable", message)
         .with_hint("Check its address, the proxy and the CA on the console of the appliance.")
 }

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use super::*;
@@ -30,14 +31,19 @@ struct Given {
 /// Does what systemd-sysupdate does to the boot partition, and notes what it saw.
 const SYSUPDATE: &str = r#"#!/bin/sh
 set -e
+PATH=/usr/bin:/bin
 root=$(dirname "$0")/../../..
 ls "$root/var/lib/palisade-node/update" > "$root/seen"
 echo "$@" >> "$root/seen"
+for kernel in "$root/boot/EFI/Linux/palisade_$3.efi" "$root/boot/EFI/Linux/palisade_$3+"*; do
+    [ ! -e "$kernel" ] || { echo "already installed. Skipping update."; exit 0; }
+done
 [ ! -e "$root/broken" ] || { echo "no space left on slot" >&2; exit 1; }
 [ -e "$root/forgetful" ] || : > "$root/boot/EFI/Linux/palisade_$3+2-0.efi"
 "#;
 
-const SYSTEMCTL: &str = "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/../../rebooted\"\n";
+const SYSTEMCTL: &str =
+    "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$@\" > \"$(dirname \"$0\")/../../rebooted\"\n";
 
 impl Given {
     fn new() -> Self {
@@ -201,6 +207,28 @@ async fn a_downgrade_is_installed_only_when_it_was_asked_for_and_steps_aside_at_
     given.updates.restart().await.expect("restarted");
     assert!(given.at("boot/EFI/Linux/palisade_1.1.0+0-1.efi").exists());
     assert!(given.at("rebooted").exists());
+}
+
+#[tokio::test]
+async fn going_back_to_the_version_in_the_other_slot_writes_it_anew_and_waits_for_a_restart() {
+    let given = Given::new();
+    fs::write(given.at("boot/EFI/Linux/palisade_1.0.0.efi"), "of before the update").expect("made");
+    given.upload(&file("1.0.0", &given.key));
+    let job = given.updates.begin().expect("begun");
+    job.install_upload("x.update", true).await.expect("installed");
+    assert!(!given.at("boot/EFI/Linux/palisade_1.0.0.efi").exists());
+    assert!(given.at("boot/EFI/Linux/palisade_1.0.0+2-0.efi").exists());
+    assert!(given.at("boot/EFI/Linux/palisade_1.1.0.efi").exists(), "what runs stays");
+    let last = given.updates.status().expect("a status").state.last.expect("an outcome");
+    assert_eq!(last.result, Verdict::Waiting);
+    assert_eq!(given.updates.restart().await.expect("restarted"), version("1.0.0"));
+}
+
+#[test]
+fn the_kernel_that_runs_is_never_removed() {
+    let given = Given::new();
+    given.updates.make_way(&version("1.1.0"), &version("1.1.0")).expect("nothing to do");
+    assert!(given.at("boot/EFI/Linux/palisade_1.1.0.efi").exists());
 }
 
 #[tokio::test]
@@ -414,4 +442,20 @@ async fn a_mirror_without_tls_is_not_asked() {
     };
     assert!(["mirror-unreachable", "mirror-settings"].contains(&refused.code()));
     assert!(!refused.message().contains("refused"), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn a_mirror_that_does_not_answer_is_told_before_the_caller_gives_up() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let given = Given::new();
+    // It takes connections and says nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    let settings = MirrorSettings { url, proxy: None, no_proxy: Vec::new(), ca_pem: None };
+    let mut mirror = Mirror::new(&settings).expect("a mirror");
+    assert!(mirror.time_for_index <= Duration::from_secs(20), "requests have half a minute");
+    mirror.time_for_index = Duration::from_millis(200);
+    let refused = given.updates.check_mirror(&mirror).await.expect_err("it is silent");
+    assert_eq!((refused.kind(), refused.code()), (Kind::Unavailable, "mirror-unreachable"));
+    assert!(refused.message().contains("127.0.0.1"), "{}", refused.message());
 }
