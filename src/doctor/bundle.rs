@@ -163,7 +163,7 @@ pub async fn write(
 ) -> Result<()> {
     let mut collected = Collected::default();
     let patient = machine.clone().with_limit(LIMIT);
-    let programs = join_all(PROGRAMS.iter().map(|(_, command)| patient.run(command)));
+    let programs = join_all(PROGRAMS.iter().map(|(_, command)| patient.run_for_end(command)));
     let observe = Box::pin(causes::observe(machine, config, targets, clock));
     let gather = Box::pin(facts::gather(machine, config, clock));
     let listing = {
@@ -192,15 +192,15 @@ pub async fn write(
         collected.add(&name, &text);
     }
     for (name, path) in FILES {
-        match machine.read(path) {
-            Ok(Some(text)) => collected.add(name, &text),
+        match machine.read_end(path) {
+            Ok(Some(end)) => collected.add_end(name, &end.text, end.cut),
             Ok(None) => collected.leave_out(name, "there is no such file"),
             Err(why) => collected.leave_out(name, &why),
         }
     }
     for ((name, command), answer) in PROGRAMS.iter().zip(programs) {
         match answer {
-            Ok(Some(text)) => collected.add(name, &text),
+            Ok(Some(end)) => collected.add_end(name, &end.text, end.cut),
             Ok(None) => {
                 let program = command.split(' ').next().unwrap_or(command);
                 collected.leave_out(name, &format!("there is no program {program}"));
@@ -225,12 +225,17 @@ struct Collected {
 impl Collected {
     /// Adds a text without its secrets, or its end if it is long.
     fn add(&mut self, name: &str, text: &str) {
+        self.add_end(name, text, false);
+    }
+
+    /// The same with a text whose beginning is already missing if `cut`.
+    fn add_end(&mut self, name: &str, text: &str, cut: bool) {
         let text = end_of(text, LARGEST_MEMBER);
         if self.size + text.len() > LARGEST {
             return self.leave_out(name, "the bundle would become too large");
         }
         let redacted = redact(text.shown);
-        let cut = text.cut;
+        let cut = cut || text.cut;
         self.size += redacted.text.len();
         self.members.push(Member {
             name: name.to_owned(),
@@ -309,29 +314,31 @@ fn listing(machine: &Machine, data_dir: Option<&Path>) -> String {
     let mut places: Vec<_> = LISTED.iter().map(|path| machine.at(path)).collect();
     places.extend(data_dir.map(Path::to_path_buf).filter(|path| !places.contains(path)));
     let mut lines = Vec::new();
+    let mut more = None;
     let mut waiting = places;
     while let Some(path) = waiting.pop() {
         if lines.len() >= MOST_FILES {
-            lines.push(format!("(more than {MOST_FILES} files)"));
+            more = Some(format!("(more than {MOST_FILES} files)"));
             break;
         }
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
-        lines.push(format!(
+        let line = format!(
             "{:06o} {:>5} {:>5} {:>12} {}",
             found.mode(),
             found.uid(),
             found.gid(),
             found.len(),
             path.display()
-        ));
+        );
+        lines.push((path.clone(), line));
         if found.is_dir() {
             let entries =
                 fs::read_dir(&path).into_iter().flatten().filter_map(std::result::Result::ok);
             waiting.extend(entries.map(|entry| entry.path()));
         }
     }
-    lines.sort_by(|a, b| a[34.min(a.len())..].cmp(&b[34.min(b.len())..]));
-    lines.join("\n")
+    lines.sort_unstable();
+    lines.into_iter().map(|(_, line)| line).chain(more).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
