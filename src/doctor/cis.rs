@@ -139,8 +139,6 @@ pub struct Item {
     pub outcome: Outcome,
     /// What was seen.
     pub evidence: String,
-    /// Whether it could be evaluated at all.
-    pub evaluated: bool,
 }
 
 /// All checks of one machine at one moment.
@@ -178,7 +176,6 @@ pub fn evaluate(facts: &Facts) -> Report {
 
 fn item(group: &str, check: &Check, facts: &Facts) -> Item {
     let seen = looks::look(check.look, facts);
-    let evaluated = seen.is_ok();
     let (outcome, evidence) = match seen {
         Ok(Verdict::Pass(evidence)) => (Outcome::Pass, evidence),
         Ok(Verdict::Fail(evidence)) => (Outcome::Fail, evidence),
@@ -194,7 +191,6 @@ fn item(group: &str, check: &Check, facts: &Facts) -> Item {
         level: check.level,
         outcome,
         evidence,
-        evaluated,
     }
 }
 
