@@ -305,7 +305,7 @@ fn entries(facts: &mut Facts) {
         ("/var/lib/palisade/keys", 900, 900, 0o700),
         ("/var/lib/palisade/keys/keystore", 900, 900, 0o600),
         ("/run/palisade-node", 0, 0, 0o755),
-        ("/run/palisade-node/serve.toml", 0, 900, 0o640),
+        ("/run/palisade-node/serve.toml", 0, 0, 0o644),
         ("/run/palisade-node/node.sock", 0, 903, 0o660),
         ("/usr/bin/palisade", 0, 0, 0o755),
         ("/usr/lib/palisade/update-keys/2026.pub", 0, 0, 0o644),
