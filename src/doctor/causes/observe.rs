@@ -28,7 +28,12 @@ use crate::{
         machine::{LIMIT, unit_names},
         tls,
     },
-    node::{answers, paths::Paths, properties},
+    node::{
+        answers,
+        machine::{OS_RELEASE, image},
+        paths::Paths,
+        properties,
+    },
     secret::Secret,
 };
 
@@ -258,11 +263,10 @@ async fn local_facts(machine: &Machine, data_dir: Option<PathBuf>) -> Result<Loc
 
 /// When this version was built: builds give all files of the image one date.
 fn built(machine: &Machine) -> Option<Timestamp> {
-    let os = machine.at("/usr/lib/os-release");
-    let text = fs::read_to_string(&os).ok()?;
     // Elsewhere the file is of another system.
-    text.lines().any(|line| line.starts_with("IMAGE_ID=palisade")).then_some(())?;
-    Some(Timestamp::from_seconds(fs::metadata(os).ok()?.mtime()))
+    image(machine.paths())?;
+    let file = fs::metadata(machine.at(OS_RELEASE)).ok()?;
+    Some(Timestamp::from_seconds(file.mtime()))
 }
 
 fn read_mistakes(machine: &Machine) -> Result<Vec<MistakeOf>, String> {
