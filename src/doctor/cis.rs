@@ -89,6 +89,16 @@ impl Verdict {
     }
 }
 
+/// What an operator can do about a part of the image. There is no shell on the
+/// appliance, its root cannot be written, and the version that runs cannot be
+/// installed again.
+const IMAGE: &str = "It is part of the image, which nobody can change here: install a newer \
+                     version under Appliance, Updates. If it stays so, report it.";
+
+/// The same about what is made anew at every start.
+const RESTART: &str = "Restart the appliance (console F12), which makes it anew. If it stays so, \
+                       install a newer version under Appliance, Updates, and report it.";
+
 /// The groups of checks: number, name and rows.
 const GROUPS: &[(&str, &str, &[Check])] = &[
     ("1", "File systems", files::FILE_SYSTEMS),

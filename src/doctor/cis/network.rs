@@ -2,23 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::{Check, Look, Seen, Verdict, looks::value_of};
+use super::{Check, IMAGE, Look, RESTART, Seen, Verdict, looks::value_of};
 use crate::doctor::{facts::Facts, sockets::Protocol};
 
 /// The rules of the firewall.
 pub(super) const RULES: &str = "nft -j list ruleset";
-
-const SET: &str = "Part of the image: restart the appliance, which sets it again; until then \
-                   `sysctl -w` it.";
-const RULE: &str = "Restart nftables.service, which loads the image's rules; rules of one's own \
-                    have no place here.";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
         number: "4.1",
         title: "The machine passes nothing on",
         reason: "It is no router: it would connect networks that are apart for a reason.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.ip_forward", &["0"]),
@@ -32,7 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.2",
         title: "The machine sends no redirects",
         reason: "Only routers do; others would take it for one.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.send_redirects", &["0"]),
@@ -43,7 +38,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.3",
         title: "The machine believes no redirects (IPv4)",
         reason: "A neighbour could draw its traffic to itself.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.accept_redirects", &["0"]),
@@ -56,7 +51,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.4",
         title: "The machine believes no redirects (IPv6)",
         reason: "A neighbour could draw its traffic to itself.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv6.conf.all.accept_redirects", &["0"]),
@@ -67,7 +62,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.5",
         title: "Senders do not choose the way of packets",
         reason: "Source routes go round firewalls.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.accept_source_route", &["0"]),
@@ -80,7 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.6",
         title: "Packets with a forged sender are dropped",
         reason: "An answer would go elsewhere than the packet came from.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.rp_filter", &["1"]),
@@ -91,7 +86,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.7",
         title: "Impossible senders are recorded",
         reason: "They show a mistake or an attack.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.log_martians", &["1"]),
@@ -102,7 +97,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.8",
         title: "The machine does not answer calls to all",
         reason: "It would help to flood somebody whose address was forged.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.icmp_echo_ignore_broadcasts", &["1"]),
@@ -113,7 +108,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.9",
         title: "Half-open connections do not use up the machine",
         reason: "A flood of them would keep everybody else out.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.tcp_syncookies", &["1"]),
@@ -124,7 +119,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.10",
         title: "The kernel believes no router that it was not told of",
         reason: "Any neighbour could announce itself as the way out.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv6.conf.all.accept_ra", &["0"]),
@@ -135,7 +130,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.11",
         title: "What no rule allows is dropped",
         reason: "A service that opens a port by mistake must not be reached.",
-        fix: RULE,
+        fix: RESTART,
         level: 1,
         look: Look::Facts(default_deny),
     },
@@ -143,7 +138,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.12",
         title: "Only published ports are open",
         reason: "The port table is what firewalls and reviewers were told.",
-        fix: RULE,
+        fix: RESTART,
         level: 1,
         look: Look::Facts(open_ports),
     },
@@ -151,7 +146,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.13",
         title: "Ports between nodes are open to the cluster network only",
         reason: "The database and etcd trust whoever reaches them more than others.",
-        fix: RULE,
+        fix: RESTART,
         level: 1,
         look: Look::Facts(node_ports),
     },
@@ -159,7 +154,8 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.14",
         title: "Only published ports are listened on",
         reason: "The firewall must not be all that stands before a service.",
-        fix: "Stop the program; `palisade doctor` names who listens on a port.",
+        fix: "Restart the appliance (console F12). If it is still listened on, make a support bundle \
+              (Appliance, Health), which names who listens, and report it.",
         level: 1,
         look: Look::Facts(listening),
     },
@@ -167,7 +163,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.15",
         title: "Names are asked of DNS servers only",
         reason: "With LLMNR and multicast DNS any neighbour may answer.",
-        fix: "Write LLMNR=no and MulticastDNS=no into a file below resolved.conf.d of the image.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(no_llmnr),
     },
@@ -183,7 +179,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.17",
         title: "No interface listens to the traffic of others",
         reason: "It is how passwords are collected.",
-        fix: "Find the program that does so and stop it; `ip link set DEV promisc off`.",
+        fix: RESTART,
         level: 1,
         look: Look::Facts(not_promiscuous),
     },
