@@ -13,7 +13,7 @@ use std::{fs, io::Write, os::unix::fs::MetadataExt, path::Path, time::Duration};
 use futures_util::future::join_all;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     Machine,
@@ -169,7 +169,7 @@ pub async fn write(
     let listing = {
         let machine = machine.clone();
         let data_dir = config.as_ref().ok().map(|config| config.storage.data_dir.clone());
-        spawn_blocking(move || listing(&machine, data_dir.as_deref()))
+        timeout(LIMIT, spawn_blocking(move || listing(&machine, data_dir.as_deref())))
     };
     let (programs, observed, gathered, listing) = tokio::join!(programs, observe, gather, listing);
 
@@ -185,8 +185,9 @@ pub async fn write(
         Err(why) => collected.leave_out("settings.txt", why),
     }
     match listing {
-        Ok(text) => collected.add("files.txt", &text),
-        Err(error) => collected.leave_out("files.txt", &error.to_string()),
+        Ok(Ok(text)) => collected.add("files.txt", &text),
+        Ok(Err(error)) => collected.leave_out("files.txt", &error.to_string()),
+        Err(_) => collected.leave_out("files.txt", "looking at the files takes too long"),
     }
     for (name, text) in extra {
         collected.add(&name, &text);

@@ -30,7 +30,7 @@ const FARTHEST: u64 = 256 * 1024 * 1024;
 
 /// A text that may be the end of a longer one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct Tail {
     /// Whole lines.
     pub(super) text: String,
     /// What came before is missing.
@@ -86,7 +86,7 @@ impl Machine {
     }
 
     /// The same, but the last lines of a file that is too long.
-    pub(super) fn read_end(&self, path: impl AsRef<Path>) -> Answer<End> {
+    pub(super) fn read_end(&self, path: impl AsRef<Path>) -> Answer<Tail> {
         let path = path.as_ref();
         let read = || -> io::Result<(String, bool)> {
             let mut file = File::open(self.at(path))?.take(FARTHEST);
@@ -98,8 +98,10 @@ impl Machine {
                 }
             }
         };
-        read()
-            .map_or_else(|error| absent_or(path, &error), |(text, cut)| Ok(Some(End { text, cut })))
+        read().map_or_else(
+            |error| absent_or(path, &error),
+            |(text, cut)| Ok(Some(Tail { text, cut })),
+        )
     }
 
     /// The names in a directory, in order.
@@ -130,9 +132,9 @@ impl Machine {
     }
 
     /// The same, but the last lines when it writes too much.
-    pub(super) async fn run_for_end(&self, command: &str) -> Answer<End> {
+    pub(super) async fn run_for_end(&self, command: &str) -> Answer<Tail> {
         let output = self.output(command, true).await?;
-        Ok(output.map(|output| End { text: output.stdout, cut: output.cut }))
+        Ok(output.map(|output| Tail { text: output.stdout, cut: output.cut }))
     }
 
     async fn output(&self, command: &str, end: bool) -> Answer<Output> {
@@ -237,6 +239,7 @@ mod tests {
         let (root, machine) = with_program(
             "/usr/bin/yes 'an old line' | /usr/bin/head -c 9000000; echo; echo newest",
         );
+        let machine = machine.with_limit(Duration::from_mins(1));
         let end = machine.run_for_end("tool").await.expect("it runs").expect("it is there");
         assert!(end.cut && end.text.ends_with("\nnewest\n"));
         let long = format!("{}newest\n", "an old line\n".repeat(LONGEST_OUTPUT / 10));
@@ -244,7 +247,7 @@ mod tests {
         let end = machine.read_end("/log").expect("read").expect("there");
         assert!(end.cut && end.text.ends_with("\nnewest\n") && end.text.starts_with("an old"));
         fs::write(root.path().join("log"), "one\n").expect("written");
-        let whole = Ok(Some(End { text: "one\n".to_owned(), cut: false }));
+        let whole = Ok(Some(Tail { text: "one\n".to_owned(), cut: false }));
         assert_eq!(machine.read_end("/log"), whole);
         assert_eq!(machine.read_end("/nothing"), Ok(None));
     }
