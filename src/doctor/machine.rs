@@ -90,7 +90,7 @@ impl Machine {
         let path = path.as_ref();
         let read = || -> io::Result<(String, bool)> {
             let mut file = File::open(self.at(path))?.take(FARTHEST);
-            let (mut kept, mut piece) = (Kept::end(LONGEST_OUTPUT), vec![0; 64 * 1024]);
+            let (mut kept, mut piece) = (Kept::end(LONGEST_OUTPUT), vec![0_u8; 64 * 1024]);
             loop {
                 match file.read(&mut piece)? {
                     0 => return Ok(kept.into_text()),

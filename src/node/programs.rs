@@ -300,7 +300,7 @@ impl Run<'_> {
 
 async fn collect(pipe: Option<impl AsyncReadExt + Unpin>, mut kept: Kept) -> (String, bool) {
     if let Some(mut pipe) = pipe {
-        let mut piece = vec![0; 64 * 1024];
+        let mut piece = vec![0_u8; 64 * 1024];
         // What was read before a failure is worth something.
         while let Ok(length @ 1..) = pipe.read(&mut piece).await {
             kept.push(&piece[..length]);
