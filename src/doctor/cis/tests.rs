@@ -84,8 +84,8 @@ fn tree(facts: &Facts) -> tempfile::TempDir {
         }
     }
     let modules = facts.names(MODULES).expect("seen").unwrap_or_default();
-    let modules: String = modules.iter().map(|name| format!("kernel/{name}.ko.xz:\n")).collect();
-    write(&at("/usr/lib/modules/6.12.1/modules.dep"), &modules);
+    let modules: Vec<_> = modules.iter().map(|name| format!("kernel/{name}.ko.xz:")).collect();
+    write(&at("/usr/lib/modules/6.12.1/modules.dep"), &modules.join("\n"));
     write(&at("/proc/sys/kernel/osrelease"), "6.12.1\n");
     write(&at("/var/log/journal/0123"), "");
     for (path, answer) in &facts.entries {
