@@ -13,7 +13,7 @@ use std::{fs, io::Write, os::unix::fs::MetadataExt, path::Path, time::Duration};
 use futures_util::future::join_all;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     Machine,
@@ -163,13 +163,13 @@ pub async fn write(
 ) -> Result<()> {
     let mut collected = Collected::default();
     let patient = machine.clone().with_limit(LIMIT);
-    let programs = join_all(PROGRAMS.iter().map(|(_, command)| patient.run(command)));
+    let programs = join_all(PROGRAMS.iter().map(|(_, command)| patient.run_for_end(command)));
     let observe = Box::pin(causes::observe(machine, config, targets, clock));
     let gather = Box::pin(facts::gather(machine, config, clock));
     let listing = {
         let machine = machine.clone();
         let data_dir = config.as_ref().ok().map(|config| config.storage.data_dir.clone());
-        spawn_blocking(move || listing(&machine, data_dir.as_deref()))
+        timeout(LIMIT, spawn_blocking(move || listing(&machine, data_dir.as_deref())))
     };
     let (programs, observed, gathered, listing) = tokio::join!(programs, observe, gather, listing);
 
@@ -185,22 +185,23 @@ pub async fn write(
         Err(why) => collected.leave_out("settings.txt", why),
     }
     match listing {
-        Ok(text) => collected.add("files.txt", &text),
-        Err(error) => collected.leave_out("files.txt", &error.to_string()),
+        Ok(Ok(text)) => collected.add("files.txt", &text),
+        Ok(Err(error)) => collected.leave_out("files.txt", &error.to_string()),
+        Err(_) => collected.leave_out("files.txt", "looking at the files takes too long"),
     }
     for (name, text) in extra {
         collected.add(&name, &text);
     }
     for (name, path) in FILES {
-        match machine.read(path) {
-            Ok(Some(text)) => collected.add(name, &text),
+        match machine.read_end(path) {
+            Ok(Some(end)) => collected.add_end(name, &end.text, end.cut),
             Ok(None) => collected.leave_out(name, "there is no such file"),
             Err(why) => collected.leave_out(name, &why),
         }
     }
     for ((name, command), answer) in PROGRAMS.iter().zip(programs) {
         match answer {
-            Ok(Some(text)) => collected.add(name, &text),
+            Ok(Some(end)) => collected.add_end(name, &end.text, end.cut),
             Ok(None) => {
                 let program = command.split(' ').next().unwrap_or(command);
                 collected.leave_out(name, &format!("there is no program {program}"));
@@ -225,12 +226,17 @@ struct Collected {
 impl Collected {
     /// Adds a text without its secrets, or its end if it is long.
     fn add(&mut self, name: &str, text: &str) {
+        self.add_end(name, text, false);
+    }
+
+    /// The same with a text whose beginning is already missing if `cut`.
+    fn add_end(&mut self, name: &str, text: &str, cut: bool) {
         let text = end_of(text, LARGEST_MEMBER);
         if self.size + text.len() > LARGEST {
             return self.leave_out(name, "the bundle would become too large");
         }
         let redacted = redact(text.shown);
-        let cut = text.cut;
+        let cut = cut || text.cut;
         self.size += redacted.text.len();
         self.members.push(Member {
             name: name.to_owned(),
@@ -309,29 +315,31 @@ fn listing(machine: &Machine, data_dir: Option<&Path>) -> String {
     let mut places: Vec<_> = LISTED.iter().map(|path| machine.at(path)).collect();
     places.extend(data_dir.map(Path::to_path_buf).filter(|path| !places.contains(path)));
     let mut lines = Vec::new();
+    let mut more = None;
     let mut waiting = places;
     while let Some(path) = waiting.pop() {
         if lines.len() >= MOST_FILES {
-            lines.push(format!("(more than {MOST_FILES} files)"));
+            more = Some(format!("(more than {MOST_FILES} files)"));
             break;
         }
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
-        lines.push(format!(
+        let line = format!(
             "{:06o} {:>5} {:>5} {:>12} {}",
             found.mode(),
             found.uid(),
             found.gid(),
             found.len(),
             path.display()
-        ));
+        );
+        lines.push((path.clone(), line));
         if found.is_dir() {
             let entries =
                 fs::read_dir(&path).into_iter().flatten().filter_map(std::result::Result::ok);
             waiting.extend(entries.map(|entry| entry.path()));
         }
     }
-    lines.sort_by(|a, b| a[34.min(a.len())..].cmp(&b[34.min(b.len())..]));
-    lines.join("\n")
+    lines.sort_unstable();
+    lines.into_iter().map(|(_, line)| line).chain(more).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

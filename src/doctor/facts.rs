@@ -16,7 +16,7 @@ pub(super) use gather::listeners;
 
 /// Everything that the checks look at. What is not in it was not looked at,
 /// which is a reason to fail.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Facts {
     /// Texts of files by path.
     pub(super) files: BTreeMap<String, Answer>,
@@ -27,17 +27,36 @@ pub struct Facts {
     /// Who owns what.
     pub(super) entries: BTreeMap<String, Answer<Entry>>,
     /// What a walk through the file systems found.
-    pub(super) walk: Option<Result<Walk, String>>,
+    pub(super) walk: Result<Walk, String>,
     /// What runs.
-    pub(super) processes: Option<Result<Vec<Process>, String>>,
+    pub(super) processes: Result<Vec<Process>, String>,
     /// Who waits for connections.
-    pub(super) listeners: Option<Result<Vec<Listener>, String>>,
+    pub(super) listeners: Result<Vec<Listener>, String>,
     /// Our settings, as far as checks need them.
-    pub(super) settings: Option<Result<Settings, String>>,
+    pub(super) settings: Result<Settings, String>,
     /// Our own port.
-    pub(super) port: Option<Result<Port, String>>,
+    pub(super) port: Result<Port, String>,
     /// When it was looked.
     pub(super) now: Timestamp,
+}
+
+/// Nothing was looked at.
+impl Default for Facts {
+    fn default() -> Self {
+        let not = |what: &str| format!("{what} were not looked at");
+        Self {
+            files: BTreeMap::new(),
+            programs: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            walk: Err(not("the file systems")),
+            processes: Err(not("the processes")),
+            listeners: Err(not("the sockets")),
+            settings: Err(not("the settings")),
+            port: Err("our own port was not looked at".to_owned()),
+            now: Timestamp::default(),
+        }
+    }
 }
 
 /// Owner and mode of a file.
@@ -189,34 +208,26 @@ impl Facts {
 
     /// What a walk found.
     pub(super) fn walk(&self) -> Result<&Walk, String> {
-        looked(self.walk.as_ref(), "the file systems")
+        self.walk.as_ref().map_err(Clone::clone)
     }
 
     /// What runs.
     pub(super) fn processes(&self) -> Result<&[Process], String> {
-        looked(self.processes.as_ref(), "the processes").map(Vec::as_slice)
+        self.processes.as_deref().map_err(Clone::clone)
     }
 
     /// Who waits for connections.
     pub(super) fn listeners(&self) -> Result<&[Listener], String> {
-        looked(self.listeners.as_ref(), "the sockets").map(Vec::as_slice)
+        self.listeners.as_deref().map_err(Clone::clone)
     }
 
     /// Our settings.
     pub(super) fn settings(&self) -> Result<&Settings, String> {
-        looked(self.settings.as_ref(), "the settings")
+        self.settings.as_ref().map_err(Clone::clone)
     }
 
     /// Our own port.
     pub(super) fn port(&self) -> Result<&Port, String> {
-        looked(self.port.as_ref(), "our own port")
-    }
-}
-
-fn looked<'a, T>(fact: Option<&'a Result<T, String>>, what: &str) -> Result<&'a T, String> {
-    match fact {
-        Some(Ok(fact)) => Ok(fact),
-        Some(Err(why)) => Err(why.clone()),
-        None => Err(format!("{what} were not looked at")),
+        self.port.as_ref().map_err(Clone::clone)
     }
 }

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use crate::node::{paths::Paths, programs::Programs};
+use crate::node::{
+    paths::Paths,
+    programs::{Kept, LONGEST_OUTPUT, Output, Programs},
+};
 
 /// What looking gave: `None` when there is no such thing, an error with the
 /// reason when it could not be found out.
@@ -21,6 +24,18 @@ pub const LIMIT: Duration = Duration::from_secs(3);
 
 /// The most that is read of one file.
 const LARGEST: u64 = 4 * 1024 * 1024;
+
+/// Where reading for the end of a file stops: some files never end.
+const FARTHEST: u64 = 256 * 1024 * 1024;
+
+/// A text that may be the end of a longer one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// Whole lines.
+    pub(super) text: String,
+    /// What came before is missing.
+    pub(super) cut: bool,
+}
 
 /// A machine, or a directory that looks like one.
 #[derive(Clone, Debug)]
@@ -70,6 +85,25 @@ impl Machine {
         }
     }
 
+    /// The same, but the last lines of a file that is too long.
+    pub(super) fn read_end(&self, path: impl AsRef<Path>) -> Answer<Tail> {
+        let path = path.as_ref();
+        let read = || -> io::Result<(String, bool)> {
+            let mut file = File::open(self.at(path))?.take(FARTHEST);
+            let (mut kept, mut piece) = (Kept::end(LONGEST_OUTPUT), vec![0_u8; 64 * 1024]);
+            loop {
+                match file.read(&mut piece)? {
+                    0 => return Ok(kept.into_text()),
+                    length => kept.push(&piece[..length]),
+                }
+            }
+        };
+        read().map_or_else(
+            |error| absent_or(path, &error),
+            |(text, cut)| Ok(Some(Tail { text, cut })),
+        )
+    }
+
     /// The names in a directory, in order.
     pub fn list(&self, path: impl AsRef<Path>) -> Answer<Vec<String>> {
         let path = path.as_ref();
@@ -94,15 +128,29 @@ impl Machine {
     /// such program. It fails when the program says nothing and ends badly.
     /// A program that takes too long is ended.
     pub async fn run(&self, command: &str) -> Answer {
+        Ok(self.output(command, false).await?.map(|output| output.stdout))
+    }
+
+    /// The same, but the last lines when it writes too much.
+    pub(super) async fn run_for_end(&self, command: &str) -> Answer<Tail> {
+        let output = self.output(command, true).await?;
+        Ok(output.map(|output| Tail { text: output.stdout, cut: output.cut }))
+    }
+
+    async fn output(&self, command: &str, end: bool) -> Answer<Output> {
         let mut words = command.split_whitespace();
         let name = words.next().unwrap_or_default();
         if self.program(name).is_none() {
             return Ok(None);
         }
-        let output = self.programs.run(name).args(words).within(self.limit).output().await;
-        let output = output.map_err(|error| format!("`{command}` fails: {}", error.message()))?;
+        let run = self.programs.run(name).args(words).within(self.limit);
+        let run = if end { run.keep_end() } else { run };
+        let output = run
+            .output()
+            .await
+            .map_err(|error| format!("`{command}` fails: {}", error.message()))?;
         if output.success || !output.stdout.trim().is_empty() {
-            return Ok(Some(output.stdout));
+            return Ok(Some(output));
         }
         let said = output.stderr.lines().find(|line| !line.trim().is_empty());
         Err(format!("`{command}` fails: {}", said.unwrap_or("it says nothing").trim()))
@@ -184,6 +232,24 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(30), "it still runs");
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn of_what_is_too_long_the_end_is_kept() {
+        let (root, machine) = with_program(
+            "/usr/bin/yes 'an old line' | /usr/bin/head -c 9000000; echo; echo newest",
+        );
+        let machine = machine.with_limit(Duration::from_mins(1));
+        let end = machine.run_for_end("tool").await.expect("it runs").expect("it is there");
+        assert!(end.cut && end.text.ends_with("\nnewest\n"));
+        let long = format!("{}newest\n", "an old line\n".repeat(LONGEST_OUTPUT / 10));
+        fs::write(root.path().join("log"), long).expect("written");
+        let end = machine.read_end("/log").expect("read").expect("there");
+        assert!(end.cut && end.text.ends_with("\nnewest\n") && end.text.starts_with("an old"));
+        fs::write(root.path().join("log"), "one\n").expect("written");
+        let whole = Ok(Some(Tail { text: "one\n".to_owned(), cut: false }));
+        assert_eq!(machine.read_end("/log"), whole);
+        assert_eq!(machine.read_end("/nothing"), Ok(None));
     }
 
     #[test]

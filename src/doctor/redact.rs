@@ -59,7 +59,9 @@ pub fn redact(text: &str) -> Redacted {
     let text = without_blocks(text, &mut removed);
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        redact_line(line, &mut out, &mut removed);
+        // A password may hold whatever ends a word: URLs come first.
+        let line = without_url_passwords(line, &mut removed);
+        redact_line(&line, &mut out, &mut removed);
     }
     Redacted { text: out, removed }
 }
@@ -98,13 +100,48 @@ fn without_blocks(text: &str, removed: &mut usize) -> String {
     out
 }
 
+fn without_url_passwords(line: &str, removed: &mut usize) -> String {
+    const SEPARATOR: &str = "://";
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(place) = rest.find(SEPARATOR) {
+        let (before, after) = rest.split_at(place + SEPARATOR.len());
+        out.push_str(before);
+        rest = after;
+        if let Some(host) = host_after_password(rest) {
+            note(&mut out, removed, "user and password");
+            rest = &rest[host..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Where the `@` of a URL is whose scheme was cut off; nothing without one.
+fn host_after_password(url: &str) -> Option<usize> {
+    let end = url.find(|c: char| c.is_whitespace() || "\"<>`\\".contains(c));
+    let url = &url[..end.unwrap_or(url.len())];
+    let authority = &url[..url.find(['/', '?', '#']).unwrap_or(url.len())];
+    if let Some(place) = authority.rfind('@') {
+        return Some(place);
+    }
+    // A slash in a password should have been escaped. What stands where the port
+    // belongs and is none shows that it was not.
+    let (_, port) = authority.rsplit_once(':')?;
+    let is_port = port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit());
+    if is_port || authority.starts_with('[') { None } else { url.rfind('@') }
+}
+
 fn redact_line(line: &str, out: &mut String, removed: &mut usize) {
     let mut rest = line;
     while let Some((before, value_at)) = next_secret_value(rest) {
         redact_words(&rest[..before], out, removed);
         let (shown, after) = rest[before..].split_at(value_at);
         out.push_str(shown);
-        let length = value_length(after, &rest[..before]);
+        let length = match opening_quote(shown) {
+            Some(opening) => quoted_length(after, opening),
+            None => value_length(after, &rest[..before]),
+        };
         if is_harmless_value(&after[..length]) {
             out.push_str(&after[..length]);
         } else {
@@ -129,7 +166,10 @@ fn next_secret_value(line: &str) -> Option<(usize, usize)> {
         let after = &line[place + separator.len_utf8()..];
         let gap =
             after.len() - after.trim_start_matches([' ', '\t', '"', '\'', '=', '>', '\\']).len();
-        if after[gap..].trim_end().is_empty() {
+        let (gap_text, value) = after.split_at(gap);
+        let quotes = gap_text.matches(['"', '\'']).count();
+        let is_empty = quotes == 2 && value.starts_with([',', ';', '}', ']', ')', '&']);
+        if value.trim_end().is_empty() || is_empty {
             continue;
         }
         return Some((place, separator.len_utf8() + gap));
@@ -157,7 +197,25 @@ fn is_secret_name(name: &str) -> bool {
     !harmless && SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
-/// How long the value is: to its quote, or to what cannot be part of it.
+/// The quote before a value, with the backslashes of a text within a text.
+fn opening_quote(before: &str) -> Option<&str> {
+    let bare = before.strip_suffix(['"', '\''])?;
+    Some(&before[bare.trim_end_matches('\\').len()..])
+}
+
+/// How long a value is that stands in quotes: to the same quote. One with more
+/// backslashes before it is part of the value.
+fn quoted_length(value: &str, opening: &str) -> usize {
+    let text = value.trim_end_matches(['\n', '\r']);
+    let (slashes, quote) = opening.split_at(opening.len() - 1);
+    let mut ends = text.match_indices(quote).map(|(place, _)| {
+        let bare = text[..place].trim_end_matches('\\');
+        (bare.len(), place - bare.len())
+    });
+    ends.find(|(_, before)| *before <= slashes.len()).map_or(text.len(), |(end, _)| end)
+}
+
+/// How long a value without quotes is: to what cannot be part of it.
 fn value_length(value: &str, before: &str) -> usize {
     let name = name_before(before).to_ascii_lowercase();
     let text = value.trim_end_matches(['\n', '\r']);
@@ -208,15 +266,6 @@ fn redact_word(word: &str, before: &str, out: &mut String, removed: &mut usize) 
     }
     if let Some((scheme, rest)) = word.split_once("://") {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        if let Some((_, host)) = authority.rsplit_once('@') {
-            out.push_str(scheme);
-            out.push_str("://");
-            note(out, removed, "user and password");
-            out.push('@');
-            out.push_str(host);
-            let path = &rest[authority.len()..];
-            return redact_path(path, out, removed);
-        }
         out.push_str(scheme);
         out.push_str("://");
         out.push_str(authority);
@@ -347,6 +396,13 @@ pub(super) const CANARIES: &[(&str, &str)] = &[
     ("https://palisade.example/?token=CANARY25&x=1", "CANARY25"),
     ("secret\t=\tCANARY26", "CANARY26"),
     ("pairing_code => \"CANARY27\"", "CANARY27"),
+    ("{\"passphrase\":\"correct CANARY28 battery\",\"x\":1}", "CANARY28"),
+    ("\"{\\\"secret\\\":\\\"two CANARY29 words\\\"}\"", "CANARY29"),
+    ("password='it is CANARY30'", "CANARY30"),
+    ("{\"password\":\"a\\\"b CANARY31\"}", "CANARY31"),
+    ("http://someone:a,b;c=(CANARY32)'d@proxy.example:3128/x", "CANARY32"),
+    ("db is postgresql://palisade:=,CANARY33;@db/palisade", "CANARY33"),
+    ("http://someone:a/CANARY34@proxy.example:3128", "CANARY34"),
 ];
 
 #[cfg(test)]
@@ -400,5 +456,12 @@ mod tests {
         assert_eq!(redacted.text, "user=jane password=[secret removed] host=db");
         let redacted = redact("http://u:p@proxy.test:3128/");
         assert_eq!(redacted.text, "http://[user and password removed]@proxy.test:3128/");
+        let redacted = redact(r#"{"passphrase":"correct horse battery","x":"y z"}"#);
+        assert_eq!(redacted.text, r#"{"passphrase":"[secret removed]","x":"y z"}"#);
+        let redacted = redact("http://u:a,b;c=(d)'e@one.test,https://two.test/x?y=z@w");
+        let expected = "http://[user and password removed]@one.test,https://two.test/x?y=z@w";
+        assert_eq!(redacted, Redacted { text: expected.to_owned(), removed: 1 });
+        let empty = r#"{"password":"","host":"db"}"#;
+        assert_eq!(redact(empty), Redacted { text: empty.to_owned(), removed: 0 });
     }
 }

@@ -6,9 +6,9 @@
 
 mod network;
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
-use rustix::fs::statvfs;
+use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::{
     paths::Paths,
@@ -44,10 +44,8 @@ impl Machine {
         let kernel = |file: &str| fs::read_to_string(Path::new("/proc").join(file));
         let text = |file| kernel(file).unwrap_or_default();
         let first = |text: &str| text.split_whitespace().next()?.parse::<f64>().ok();
-        let version = fs::read_to_string(paths.at("/usr/lib/os-release"))
-            .ok()
-            .and_then(|text| image_version(&text))
-            .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
+        let version = image(paths).and_then(|image| image.version);
+        let version = version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
         Self {
             version,
             host: text("sys/kernel/hostname").trim().to_owned(),
@@ -91,10 +89,30 @@ fn clock_synchronised(paths: &Paths) -> Option<bool> {
     directory.exists().then(|| directory.join("synchronized").exists())
 }
 
-fn image_version(os_release: &str) -> Option<String> {
-    let value = os_release.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="))?;
-    let value = value.trim().trim_matches('"');
-    (!value.is_empty()).then(|| value.to_owned())
+/// Where the operating system says what it is.
+pub const OS_RELEASE: &str = "/usr/lib/os-release";
+
+/// What our image says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Its version.
+    pub version: Option<String>,
+}
+
+/// The image; nothing where the operating system is another.
+pub fn image(paths: &Paths) -> Option<Image> {
+    image_of(&fs::read_to_string(paths.at(OS_RELEASE)).ok()?)
+}
+
+fn image_of(os_release: &str) -> Option<Image> {
+    let value = |name: &str| {
+        let mut lines = os_release.lines();
+        let value = lines.find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))?;
+        let value = value.trim_matches(['"', '\'']);
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let ours = value("IMAGE_ID").is_some_and(|id| id == "palisade");
+    ours.then(|| Image { version: value("IMAGE_VERSION") })
 }
 
 fn processors(cpuinfo: &str) -> u16 {
@@ -102,7 +120,8 @@ fn processors(cpuinfo: &str) -> u16 {
     u16::try_from(count.max(1)).unwrap_or(u16::MAX)
 }
 
-fn memory(meminfo: &str) -> Option<Share> {
+/// Memory, by the text of `/proc/meminfo`.
+pub fn memory(meminfo: &str) -> Option<Share> {
     let bytes = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
@@ -112,9 +131,40 @@ fn memory(meminfo: &str) -> Option<Share> {
 }
 
 fn disk(directory: &Path) -> Option<Share> {
-    let found = statvfs(directory).ok()?;
-    let total = found.f_blocks * found.f_frsize;
-    Some(Share { total, used: total.saturating_sub(found.f_bfree * found.f_frsize) })
+    let room = room(directory).ok()?;
+    Some(Share { total: room.size, used: room.used })
+}
+
+/// The room in a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// All of it.
+    pub size: u64,
+    /// What is taken.
+    pub used: u64,
+    /// What may still be written; root keeps some for itself.
+    pub free: u64,
+    /// How many files there can be.
+    pub files: u64,
+    /// How many more.
+    pub files_free: u64,
+    /// It cannot be written.
+    pub read_only: bool,
+}
+
+/// The room in the file system of a directory.
+pub fn room(directory: &Path) -> io::Result<Room> {
+    let found = statvfs(directory)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    let size = bytes(found.f_blocks);
+    Ok(Room {
+        size,
+        used: size.saturating_sub(bytes(found.f_bfree)),
+        free: bytes(found.f_bavail),
+        files: found.f_files,
+        files_free: found.f_favail,
+        read_only: found.f_flag.contains(StatVfsMountFlags::RDONLY),
+    })
 }
 
 #[cfg(test)]
@@ -137,9 +187,17 @@ mod tests {
 
     #[test]
     fn the_version_is_the_one_of_the_image() {
-        let text = "ID=debian\nIMAGE_ID=palisade\nIMAGE_VERSION=\"1.4.0\"\n";
-        assert_eq!(image_version(text).as_deref(), Some("1.4.0"));
-        assert_eq!(image_version("IMAGE_VERSION=\n"), None);
+        for text in [
+            "ID=debian\nIMAGE_ID=palisade\nIMAGE_VERSION=\"1.4.0\"\n",
+            "IMAGE_VERSION=1.4.0\nIMAGE_ID=\"palisade\"\n",
+            "IMAGE_ID='palisade'\nIMAGE_VERSION='1.4.0'",
+        ] {
+            let version = Some("1.4.0".to_owned());
+            assert_eq!(image_of(text), Some(Image { version }), "{text}");
+        }
+        assert_eq!(image_of("IMAGE_ID=palisade\nIMAGE_VERSION=\n"), Some(Image { version: None }));
+        assert_eq!(image_of("IMAGE_ID=palisade-like\nIMAGE_VERSION=2\n"), None);
+        assert_eq!(image_of("IMAGE_VERSION=2\n"), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{
 /// Where they are.
 const DIRECTORIES: [&str; 3] = ["/usr/bin", "/usr/sbin", "/usr/lib/systemd"];
 /// More output than this is cut off.
-const LONGEST_OUTPUT: u64 = 8 * 1024 * 1024;
+pub const LONGEST_OUTPUT: usize = 8 * 1024 * 1024;
 /// How long most programs have, on a busy machine too.
 const LIMIT: Duration = Duration::from_secs(30);
 /// What the service manager has to start a service, and to end one whose time is over.
@@ -52,6 +52,17 @@ pub struct Output {
     pub stdout: String,
     /// What it wrote to standard error, as text.
     pub stderr: String,
+    /// It wrote more to standard output than was kept.
+    pub cut: bool,
+}
+
+/// Why a program failed, in its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// What failed, without the full stop.
+    pub what: &'a str,
+    /// What to do then.
+    pub hint: Option<&'a str>,
 }
 
 impl Output {
@@ -60,12 +71,78 @@ impl Output {
         if self.success {
             return Ok(self.stdout);
         }
-        // Ours name what failed and then what to do; others end with the reason.
-        let mut lines = self.stderr.lines();
-        let ours = lines.clone().find_map(|line| line.strip_prefix("error: "));
-        let said = ours.or_else(|| lines.rfind(|line| !line.trim().is_empty()));
-        let said = said.unwrap_or("it did not say why").trim().trim_end_matches('.');
+        let said = self.said().map_or("it did not say why", |said| said.what);
         Err(Error::new(Kind::Unavailable, "program-failed", format!("{doing} failed: {said}.")))
+    }
+
+    /// Why it failed, as it says on standard error; nothing when that is empty.
+    /// Our own program names what failed and then what to do; others end with
+    /// the reason. Lines of a log may stand before either.
+    pub fn said(&self) -> Option<Said<'_>> {
+        let mut lines = self.stderr.lines().filter(|line| !line.trim().is_empty());
+        if let Some(what) = lines.clone().find_map(|line| line.strip_prefix("error: ")) {
+            let mut rest = lines.skip_while(|line| !line.starts_with("error: ")).skip(1);
+            return Some(Said { what: reason(what), hint: rest.next().map(str::trim) });
+        }
+        lines.next_back().map(|what| Said { what: reason(what), hint: None })
+    }
+}
+
+fn reason(line: &str) -> &str {
+    line.trim().trim_end_matches('.')
+}
+
+/// The first or the last bytes of something that may be long.
+#[derive(Debug)]
+pub struct Kept {
+    bytes: Vec<u8>,
+    most: usize,
+    end: bool,
+    cut: bool,
+}
+
+impl Kept {
+    /// Of what comes, at most the first `most` bytes.
+    pub fn start(most: usize) -> Self {
+        Self { bytes: Vec::new(), most, end: false, cut: false }
+    }
+
+    /// Of what comes, at most the last `most` bytes.
+    pub fn end(most: usize) -> Self {
+        Self { end: true, ..Self::start(most) }
+    }
+
+    /// Takes what came next.
+    pub fn push(&mut self, piece: &[u8]) {
+        if !self.end {
+            let room = self.most - self.bytes.len();
+            self.cut |= piece.len() > room;
+            return self.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+        self.bytes.extend_from_slice(piece);
+        // Seldom, so that few bytes are moved often.
+        if self.bytes.len() > self.most.saturating_mul(2) {
+            self.drop_first();
+        }
+    }
+
+    fn drop_first(&mut self) {
+        let over = self.bytes.len().saturating_sub(self.most);
+        self.cut |= over > 0;
+        self.bytes.drain(..over);
+    }
+
+    /// It as text, and whether some of it is missing. An end begins with a whole
+    /// line: half a line may be half a secret, which nobody recognises.
+    pub fn into_text(mut self) -> (String, bool) {
+        if self.end {
+            self.drop_first();
+            if self.cut {
+                let line = self.bytes.iter().position(|byte| *byte == b'\n');
+                self.bytes.drain(..line.map_or(self.bytes.len(), |line| line + 1));
+            }
+        }
+        (String::from_utf8_lossy(&self.bytes).into_owned(), self.cut)
     }
 }
 
@@ -77,6 +154,7 @@ pub struct Run<'a> {
     command: Command,
     input: Vec<u8>,
     limit: Duration,
+    end: bool,
 }
 
 impl Programs {
@@ -114,7 +192,7 @@ impl Programs {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        Run { programs: self, name, command, input: Vec::new(), limit: LIMIT }
+        Run { programs: self, name, command, input: Vec::new(), limit: LIMIT, end: false }
     }
 
     /// A program as a service of its own, outside of the caller's sandbox.
@@ -174,6 +252,12 @@ impl Run<'_> {
         self
     }
 
+    /// Of a long output the last lines are kept instead of the first bytes.
+    pub fn keep_end(mut self) -> Self {
+        self.end = true;
+        self
+    }
+
     /// Runs it to its end. `Unavailable` when it cannot be started or takes too long.
     pub async fn output(mut self) -> Result<Output> {
         let name = self.name;
@@ -196,14 +280,17 @@ impl Run<'_> {
             }
             drop(zeroize::Zeroizing::new(input));
         };
+        let (most, end) = (LONGEST_OUTPUT, self.end);
+        let kept = if end { Kept::end(most) } else { Kept::start(most) };
         let work = async {
-            let (out, err, ()) = tokio::join!(collect(stdout), collect(stderr), feed);
+            let (out, err, ()) =
+                tokio::join!(collect(stdout, kept), collect(stderr, Kept::start(most)), feed);
             child.wait().await.map(|status| (status, out, err))
         };
         let limit = self.limit;
         match tokio::time::timeout(limit, work).await {
-            Ok(Ok((status, stdout, stderr))) => {
-                Ok(Output { success: status.success(), code: status.code(), stdout, stderr })
+            Ok(Ok((status, (stdout, cut), (stderr, _)))) => {
+                Ok(Output { success: status.success(), code: status.code(), stdout, stderr, cut })
             }
             Ok(Err(error)) => Err(unavailable(format!("was lost: {error}"))),
             Err(_) => Err(unavailable(format!("did not end within {} s", limit.as_secs()))),
@@ -211,14 +298,15 @@ impl Run<'_> {
     }
 }
 
-async fn collect(pipe: Option<impl AsyncReadExt + Unpin>) -> String {
-    let mut bytes = Vec::new();
+async fn collect(pipe: Option<impl AsyncReadExt + Unpin>, mut kept: Kept) -> (String, bool) {
     if let Some(mut pipe) = pipe {
+        let mut piece = vec![0_u8; 64 * 1024];
         // What was read before a failure is worth something.
-        let _ = (&mut pipe).take(LONGEST_OUTPUT).read_to_end(&mut bytes).await;
-        let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
+        while let Ok(length @ 1..) = pipe.read(&mut piece).await {
+            kept.push(&piece[..length]);
+        }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    kept.into_text()
 }
 
 #[cfg(test)]
@@ -263,6 +351,36 @@ mod tests {
         let hanging = programs.run("thing").within(Duration::from_millis(200)).output().await;
         let hanging = hanging.expect_err("it hangs");
         assert!(hanging.message().contains("did not end"), "{hanging}");
+    }
+
+    #[test]
+    fn our_own_program_is_quoted_from_its_error_on_and_others_with_their_last_line() {
+        let output = |stderr: &str| Output {
+            success: false,
+            code: Some(4),
+            stdout: String::new(),
+            stderr: stderr.to_owned(),
+            cut: false,
+        };
+        let ours = output("12:00:00 WARN x\nerror: The kit is mistyped.\n  Type group 3 again.\n");
+        let said = ours.said().expect("it said something");
+        assert_eq!((said.what, said.hint), ("The kit is mistyped", Some("Type group 3 again.")));
+        let other = output("starting\nno luck.\n\n");
+        assert_eq!(other.said(), Some(Said { what: "no luck", hint: None }));
+        assert_eq!(output("\n").said(), None);
+    }
+
+    #[tokio::test]
+    async fn of_a_long_output_the_last_lines_can_be_kept() {
+        let (_place, programs) = with_program(
+            "#!/bin/sh\necho first\n/usr/bin/yes 'a line' | /usr/bin/head -c 9000000\necho\necho last\n",
+        );
+        let start = programs.run("thing").output().await.expect("it runs");
+        assert!(start.cut && start.stdout.starts_with("first\n"));
+        assert!(start.stdout.len() <= LONGEST_OUTPUT && !start.stdout.contains("last"));
+        let end = programs.run("thing").keep_end().output().await.expect("it runs");
+        assert!(end.cut && end.stdout.ends_with("\nlast\n"));
+        assert!(end.stdout.len() <= LONGEST_OUTPUT && end.stdout.starts_with("a line\n"));
     }
 
     #[tokio::test]

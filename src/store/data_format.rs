@@ -88,6 +88,12 @@ impl Store {
         find(&mut self.read().await?).await
     }
 
+    /// The migrations that were made, by number.
+    pub async fn migrations(&self) -> Result<Vec<i64>> {
+        let mut tx = self.read().await?;
+        tx.fetch_all("SELECT version FROM _sqlx_migrations ORDER BY version", ()).await
+    }
+
     /// Refuses data on which `build` cannot run any more. Changes nothing.
     pub async fn refuse_newer_data(&self, build: &Build) -> Result<()> {
         match self.data_format().await? {

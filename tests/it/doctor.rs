@@ -228,6 +228,12 @@ async fn a_support_bundle_comes_whole_through_the_api_and_is_recorded() {
     assert!(bytes.len() > 2_500_000);
     let start = String::from_utf8_lossy(&bytes[..2_000]);
     assert!(start.contains("readiness.json") && start.contains("database.json"), "{start}");
+    let facts = String::from_utf8_lossy(&bytes[..200_000]);
+    for of_the_database in
+        [r#"\"dataFormat\":{"#, r#"\"oldestVersion\":"#, r#"\"migrations\":[1,2"#]
+    {
+        assert!(facts.contains(of_the_database), "{of_the_database}");
+    }
     let records = system.get("/v1/audit?action=platform.supportBundle").await;
     assert_eq!(records.items().len(), 1, "{}", records.body);
     // It lies in memory there: it is gone once it was fetched.

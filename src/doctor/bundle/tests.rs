@@ -136,3 +136,35 @@ fn of_a_long_text_the_last_whole_lines_stay() {
     assert!(collected.size <= LARGEST);
     assert!(collected.left_out.iter().any(|left| left.why.contains("too large")));
 }
+
+#[test]
+fn files_are_listed_by_their_paths_whatever_their_letters_and_sizes() {
+    let root = tempfile::tempdir().expect("a directory");
+    for name in ["b", "é", "a/ü"] {
+        put(root.path(), &format!("/var/log/{name}"), "x", 0o600);
+    }
+    // A length that is wider than its column; the file takes no room.
+    let large = fs::File::create(root.path().join("var/log/large")).expect("made");
+    large.set_len(1_000_000_000_000).expect("as long");
+    let text = listing(&Machine::below(root.path()), None);
+    let log = root.path().join("var/log").display().to_string();
+    let names: Vec<_> =
+        text.lines().filter_map(|line| line.split_once(&log)).map(|(_, name)| name).collect();
+    assert_eq!(names, ["", "/a", "/a/ü", "/b", "/large", "/é"]);
+}
+
+#[tokio::test]
+async fn of_a_long_journal_the_newest_lines_stay_and_the_manifest_says_so() {
+    let root = tempfile::tempdir().expect("a directory");
+    let script = "#!/bin/sh\necho oldest\n/usr/bin/yes 'a line' | /usr/bin/head -c 9000000\necho\necho newest\n";
+    put(root.path(), "/usr/bin/networkctl", script, 0o755);
+    let members = bundle(&Machine::below(root.path()), Vec::new()).await;
+    let links = members.iter().find(|(name, _)| name.ends_with("network/links.txt"));
+    let text = &links.expect("there").1;
+    assert!(text.ends_with("newest\n") && !text.contains("oldest"));
+    let manifest: serde_json::Value = serde_json::from_str(&members[0].1).expect("JSON");
+    let inside = manifest["members"].as_array().expect("members");
+    let links = inside.iter().find(|member| member["name"] == "network/links.txt");
+    assert_eq!(links.expect("there")["cut"], true);
+    assert!(inside.iter().filter(|member| member["cut"] == true).count() == 1);
+}

@@ -79,7 +79,11 @@ fn properties(observed: &Observed, found: &mut Vec<Finding>) {
 
 fn settings(observed: &Observed, found: &mut Vec<Finding>) {
     let Some(why) = &observed.settings else { return };
-    let next = "Run `palisade config check` with the same file and correct what it names.";
+    let next = if observed.appliance {
+        "Correct what it names on the console, F2 Network, or in the vApp's properties; restart."
+    } else {
+        "Run `palisade config check` with the same file and correct what it names."
+    };
     found.push(error(Cause::WrongSettings, "The settings cannot be used.", next).because(why));
 }
 
@@ -311,7 +315,8 @@ fn proxy(observed: &Observed, found: &mut Vec<Finding>) {
             let what = format!("The proxy {at} wants a user and a password.");
             let next =
                 format!("Write them into the proxy's URL ({screen}): http://USER:PASSWORD@{at}.");
-            error(Cause::Proxy, what, next).because("it answers 407")
+            error(Cause::Proxy, what, next)
+                .because("it lets nobody through without them, or these are wrong")
         }
         ProxyAnswer::Refuses(answer) => {
             let what = format!("The proxy {at} does not let us through.");
@@ -339,14 +344,18 @@ fn port(observed: &Observed, found: &mut Vec<Finding>) {
                 |process| format!("{} (process {})", process.name, process.pid),
             );
             let what = format!("Another program has our port {}: {who}.", port.address);
-            let next = "Stop that program, or choose another port (server.listen).";
+            let next = if observed.appliance {
+                HELP_OF_OTHERS
+            } else {
+                "Stop that program, or choose another port (server.listen)."
+            };
             found.push(
                 error(Cause::PortInUse, what, next).because("it listens there (/proc/net/tcp)"),
             );
         }
         Holder::Nobody => {
             let next = if observed.appliance {
-                "Look at the console, F3 Logs; `journalctl -u palisade.service` says why."
+                "The console, F3 Logs, says why; then restart: console F12."
             } else {
                 "Start it: `palisade serve`."
             };
@@ -359,15 +368,31 @@ fn port(observed: &Observed, found: &mut Vec<Finding>) {
 
 fn keystore(observed: &Observed, found: &mut Vec<Finding>) {
     let Some(why) = &observed.sealed else { return };
-    let next = "Bring the seal's key or passphrase back, or open the keystore with its recovery \
-                kit: `palisade keys recover`.";
+    let next = open_keystore(observed);
     found.push(error(Cause::KeystoreSealed, "The keystore is sealed.", next).because(why));
+}
+
+/// On the appliance: what is wrong there nobody can mend from outside.
+const HELP_OF_OTHERS: &str = "Restart: console F12. If it stays so, make a support bundle \
+                              (console F8 Recovery) for whoever helps you.";
+
+fn open_keystore(observed: &Observed) -> &'static str {
+    if observed.appliance {
+        "Restart: console F12. If it stays sealed, bring the machine's disks back from a backup: \
+         the seal's key and the keys belong together."
+    } else {
+        "Bring the seal's key or passphrase back, or open the keystore with its recovery kit: \
+         `palisade keys recover`."
+    }
 }
 
 fn units(observed: &Observed, found: &mut Vec<Finding>) {
     for unit in &observed.units {
-        let next =
-            format!("`journalctl -u {}`; then `systemctl restart {}`.", unit.name, unit.name);
+        let next = if observed.appliance {
+            "The console, F3 Logs, says why; then restart: console F12.".to_owned()
+        } else {
+            format!("`journalctl -u {}`; then `systemctl restart {}`.", unit.name, unit.name)
+        };
         let what = format!("The service {} has failed.", unit.name);
         let mut finding = error(Cause::ServiceFailed, what, next);
         if !unit.result.is_empty() {
@@ -375,7 +400,7 @@ fn units(observed: &Observed, found: &mut Vec<Finding>) {
         }
         finding.evidence.extend(unit.last.iter().cloned());
         found.push(finding);
-        found.extend(from_log(unit));
+        found.extend(from_log(observed, unit));
     }
 }
 
@@ -403,7 +428,7 @@ const LAST_WORDS: &[(&str, Cause, &str, &str)] = &[
         "recovery kit",
         Cause::KeystoreSealed,
         "A service could not open the keystore.",
-        "Open it with its recovery kit: `palisade keys recover`.",
+        "Open it with its recovery kit.",
     ),
     (
         "InconsistentKeys",
@@ -413,12 +438,17 @@ const LAST_WORDS: &[(&str, Cause, &str, &str)] = &[
     ),
 ];
 
-fn from_log(unit: &Unit) -> Option<Finding> {
+fn from_log(observed: &Observed, unit: &Unit) -> Option<Finding> {
     let (line, (_, cause, what, next)) = unit.last.iter().rev().find_map(|line| {
         let words = LAST_WORDS.iter().find(|(text, ..)| line.contains(text))?;
         Some((line, words))
     })?;
-    Some(error(*cause, *what, *next).because(format!("{} wrote: {line}", unit.name)))
+    let next = match cause {
+        Cause::KeystoreSealed => open_keystore(observed),
+        Cause::PortInUse if observed.appliance => HELP_OF_OTHERS,
+        _ => *next,
+    };
+    Some(error(*cause, *what, next).because(format!("{} wrote: {line}", unit.name)))
 }
 
 fn certificates(observed: &Observed, found: &mut Vec<Finding>) {
@@ -471,8 +501,14 @@ fn is_renewed_by_itself(info: &CertificateInfo) -> bool {
 fn mirror(observed: &Observed, found: &mut Vec<Finding>) {
     if let Some((url, Err(why))) = &observed.mirror {
         let what = format!("The mirror {url} cannot be used.");
-        let next = "Check its URL (Appliance, Updates) and that it runs; without it, updates come \
-                    from a file.";
+        let place = if observed.appliance {
+            "the property mirror_url: the console, F2 Network, or the vApp's properties"
+        } else {
+            "the property mirror_url"
+        };
+        let next = format!(
+            "Check its URL ({place}) and that it runs; without it, updates come from a file."
+        );
         found.push(error(Cause::Mirror, what, next).because(why));
     }
 }
@@ -491,8 +527,11 @@ fn readiness(observed: &Observed, found: &mut Vec<Finding>) {
             Cause::KeystoreSealed => "The keystore is sealed.".to_owned(),
             _ => format!("The management plane lacks something: {name}."),
         };
-        let next =
-            "Look at the log of the management plane: console F3, or `journalctl -u palisade`.";
+        let next = if observed.appliance {
+            "Look at the log of the management plane: console F3; then restart: console F12."
+        } else {
+            "Look at the log of the management plane: `journalctl -u palisade`."
+        };
         found.push(error(cause, what, next).because(format!("/readyz says of {name}: {detail}")));
     }
     let reported = checks.iter().any(|(name, ok, _)| name == "bus" && !ok);

@@ -8,9 +8,12 @@ use std::{
 };
 
 use super::observed::{Disk, Gateway, Holder, Link, Memory, Process};
-use crate::doctor::{
-    Answer, Machine,
-    sockets::{Listener, Protocol, route_address},
+use crate::{
+    doctor::{
+        Answer, Machine,
+        sockets::{Listener, Protocol, route_address},
+    },
+    node,
 };
 
 /// Network interfaces except the loopback and those that are made of others.
@@ -156,30 +159,28 @@ pub(super) fn disk(machine: &Machine, path: &Path) -> Answer<Disk> {
     if !place.exists() {
         return Ok(None);
     }
-    let found = rustix::fs::statvfs(&place)
+    let found = node::machine::room(&place)
         .map_err(|error| format!("{} cannot be looked at: {error}", path.display()))?;
     Ok(Some(Disk {
         path: path.display().to_string(),
-        size: found.f_blocks.saturating_mul(found.f_frsize),
-        free: found.f_bavail.saturating_mul(found.f_frsize),
-        files: found.f_files,
-        files_free: found.f_favail,
-        read_only: found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        size: found.size,
+        free: found.free,
+        files: found.files,
+        files_free: found.files_free,
+        read_only: found.read_only,
     }))
 }
 
 /// Memory, and what the kernel did for want of it.
 pub(super) fn memory(machine: &Machine) -> Answer<Memory> {
     let Some(info) = machine.read("/proc/meminfo")? else { return Ok(None) };
-    let bytes = |name: &str| {
-        let rest = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        Some(rest.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
-    };
+    let share =
+        node::machine::memory(&info).ok_or("/proc/meminfo names no MemTotal or no MemAvailable")?;
     let counts = machine.read("/proc/vmstat")?.unwrap_or_default();
     let kills = counts.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok());
     Ok(Some(Memory {
-        size: bytes("MemTotal").ok_or("/proc/meminfo names no MemTotal")?,
-        available: bytes("MemAvailable").ok_or("/proc/meminfo names no MemAvailable")?,
+        size: share.total,
+        available: share.total.saturating_sub(share.used),
         kills: kills.unwrap_or(0),
         victims: Vec::new(),
     }))

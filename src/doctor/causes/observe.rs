@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::{net::UdpSocket, task::spawn_blocking, time::timeout};
+use tokio::{net::UdpSocket, runtime::Handle, task::spawn_blocking, time::timeout};
 
 use super::{
     dns, local,
@@ -28,7 +28,13 @@ use crate::{
         machine::{LIMIT, unit_names},
         tls,
     },
-    node::{answers, paths::Paths, properties},
+    node::{
+        answers,
+        machine::{OS_RELEASE, image},
+        paths::Paths,
+        properties,
+        update::{Mirror, MirrorSettings, TrustedKeys},
+    },
     secret::Secret,
 };
 
@@ -42,8 +48,8 @@ pub struct Targets {
     pub proxy: Option<Secret<String>>,
     /// Names and networks that need none, separated by commas.
     pub no_proxy: String,
-    /// The URL of the mirror.
-    pub mirror: Option<String>,
+    /// The mirror and the way to it.
+    pub mirror: Option<MirrorSettings>,
     /// The data directory, when the settings cannot be used.
     pub data_dir: Option<PathBuf>,
 }
@@ -55,18 +61,17 @@ impl Targets {
         let Ok(Some(kept)) = answers::load(paths) else { return Self::default() };
         let answers = properties::salvage(&kept.given).answers;
         Self {
-            proxy: answers.http_proxy.map(|proxy| proxy.url().clone()),
+            mirror: MirrorSettings::of(&answers),
             no_proxy: answers.no_proxy.join(","),
-            mirror: answers.mirror_url,
+            proxy: answers.http_proxy.map(|proxy| proxy.url().clone()),
             data_dir: None,
         }
     }
 
-    /// The proxy, if the mirror is reached through it.
-    fn proxy_to_mirror(&self) -> Option<&Secret<String>> {
-        let authority = self.mirror.as_deref().and_then(authority)?;
-        let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
-        self.proxy.as_ref().filter(|_| !is_direct(host, &self.no_proxy))
+    /// The host and port of the mirror, if it is reached through the proxy.
+    fn mirror_behind_proxy(&self) -> Option<(String, u16)> {
+        let (host, port) = authority(&self.mirror.as_ref()?.url)?;
+        (!is_direct(&host, &self.no_proxy)).then_some((host, port))
     }
 }
 
@@ -91,7 +96,7 @@ pub async fn observe(
         limited("our own port", own_port(machine, config)),
         limited("our certificate", certificates(config)),
         limited("the proxy", look_at_proxy(targets)),
-        limited("the mirror", look_at_mirror(targets)),
+        limited("the mirror", look_at_mirror(machine, targets)),
         limited("failed services", units(machine)),
         limited("name servers", names(machine, config)),
     );
@@ -258,11 +263,10 @@ async fn local_facts(machine: &Machine, data_dir: Option<PathBuf>) -> Result<Loc
 
 /// When this version was built: builds give all files of the image one date.
 fn built(machine: &Machine) -> Option<Timestamp> {
-    let os = machine.at("/usr/lib/os-release");
-    let text = fs::read_to_string(&os).ok()?;
     // Elsewhere the file is of another system.
-    text.lines().any(|line| line.starts_with("IMAGE_ID=palisade")).then_some(())?;
-    Some(Timestamp::from_seconds(fs::metadata(os).ok()?.mtime()))
+    image(machine.paths())?;
+    let file = fs::metadata(machine.at(OS_RELEASE)).ok()?;
+    Some(Timestamp::from_seconds(file.mtime()))
 }
 
 fn read_mistakes(machine: &Machine) -> Result<Vec<MistakeOf>, String> {
@@ -330,41 +334,37 @@ async fn certificates(config: Option<&Config>) -> Result<Certificates, String> {
 
 async fn look_at_proxy(targets: &Targets) -> Result<Option<ProxyState>, String> {
     let Some(url) = &targets.proxy else { return Ok(None) };
-    let mirror = targets.proxy_to_mirror().and(targets.mirror.as_deref());
-    let destination = mirror.and_then(authority);
-    proxy::look(url, destination.as_deref(), STEP).await.map(Some)
+    proxy::look(url, targets.mirror_behind_proxy(), STEP).await.map(Some)
 }
 
-/// `host:port` of a URL.
-fn authority(url: &str) -> Option<String> {
+/// Host and port of a URL.
+fn authority(url: &str) -> Option<(String, u16)> {
     let url = reqwest::Url::parse(url).ok()?;
-    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
-async fn look_at_mirror(targets: &Targets) -> Result<Option<(String, Result<(), String>)>, String> {
-    let Some(url) = &targets.mirror else { return Ok(None) };
-    if let Some(directory) = url.strip_prefix("file://") {
-        let found = fs::read_dir(directory).map(drop).map_err(|error| error.to_string());
-        return Ok(Some((url.clone(), found)));
-    }
-    let unusable = |error: &reqwest::Error| crate::error::chain(error);
-    // Updates are signed; whom the mirror's certificate is by is looked at when one is fetched.
-    let mut builder =
-        tls::client().timeout(STEP + STEP / 2).no_proxy().tls_danger_accept_invalid_certs(true);
-    if let Some(proxy) = targets.proxy_to_mirror() {
-        let proxy =
-            reqwest::Proxy::all(proxy.expose()).map_err(|_| "the proxy's URL".to_owned())?;
-        builder = builder.proxy(proxy);
-    }
-    let client = builder.build().map_err(|error| unusable(&error))?;
-    let answer = match client.get(url).send().await {
-        Ok(answer) if answer.status().is_server_error() => {
-            Err(format!("it answers {}", answer.status()))
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(unusable(&error.without_url())),
+/// Asks the mirror for its newest release, as an update does.
+async fn look_at_mirror(
+    machine: &Machine,
+    targets: &Targets,
+) -> Result<Option<(String, Result<(), String>)>, String> {
+    let Some(settings) = targets.mirror.clone() else { return Ok(None) };
+    let url = settings.url.clone();
+    let keys = machine.paths().image().join("update-keys");
+    // A mirror may be a directory, and that on a dead disk: in a thread of its own.
+    let runtime = Handle::current();
+    let ask = spawn_blocking(move || {
+        let keys = TrustedKeys::read(&keys)?;
+        let mirror = Mirror::new(&settings)?;
+        runtime.block_on(mirror.newest(&keys)).map(drop)
+    });
+    let limit = STEP + STEP / 2;
+    let answer = match timeout(limit, ask).await {
+        Ok(Ok(answer)) => answer.map_err(|error| error.message().to_owned()),
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => Err(format!("it does not answer in {:.1} s", limit.as_secs_f32())),
     };
-    Ok(Some((url.clone(), answer)))
+    Ok(Some((url, answer)))
 }
 
 async fn units(machine: &Machine) -> Result<Vec<Unit>, String> {
@@ -446,4 +446,36 @@ fn sealed(config: &Config, port: Option<&OwnPort>) -> Option<String> {
 
 fn has_files(directory: &Path) -> bool {
     fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: String) -> Targets {
+        let mirror = MirrorSettings { url, proxy: None, no_proxy: Vec::new(), ca_pem: None };
+        Targets { mirror: Some(mirror), ..Targets::default() }
+    }
+
+    #[tokio::test]
+    async fn a_mirror_without_a_release_cannot_be_used() {
+        let root = tempfile::tempdir().expect("a directory");
+        let machine = Machine::below(root.path());
+        // The directory is there, and was good enough once.
+        let targets = settings(format!("file://{}", root.path().display()));
+        let (url, answer) = look_at_mirror(&machine, &targets).await.expect("looked").expect("one");
+        assert!(url.starts_with("file://"), "{url}");
+        let why = answer.expect_err("there is no release");
+        assert!(why.contains("has no palisade/latest.json"), "{why}");
+        assert!(look_at_mirror(&machine, &Targets::default()).await.expect("looked").is_none());
+    }
+
+    #[test]
+    fn a_mirror_that_needs_no_proxy_is_not_asked_of_it() {
+        let mut targets = settings("https://mirror.example.com/x".to_owned());
+        let behind = Some(("mirror.example.com".to_owned(), 443));
+        assert_eq!(targets.mirror_behind_proxy(), behind);
+        targets.no_proxy = ".example.com".to_owned();
+        assert_eq!(targets.mirror_behind_proxy(), None);
+    }
 }

@@ -2,23 +2,19 @@
 
 use std::time::Duration;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 
 use super::observed::{ProxyAnswer, ProxyState};
 use crate::{
-    bus::dial::{Proxy, ProxyKind},
+    bus::dial::{DialError, Proxy, dial},
     doctor::tls,
     secret::Secret,
 };
 
-/// Looks at the proxy at `url`; `destination` (`host:port`) is asked of it.
+/// Looks at the proxy at `url`, which is asked to connect to `destination`.
 pub(super) async fn look(
     url: &Secret<String>,
-    destination: Option<&str>,
+    destination: Option<(String, u16)>,
     limit: Duration,
 ) -> Result<ProxyState, String> {
     // A proxy that is spoken to by TLS is only looked for.
@@ -27,49 +23,40 @@ pub(super) async fn look(
     let proxy = Proxy::parse(&plain).map_err(|error| error.to_string())?;
     drop(Secret::new(plain));
     let by_name = proxy.host.parse::<std::net::IpAddr>().is_err();
-    let answer = match timeout(limit, ask(&proxy, destination)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => ProxyAnswer::Unreachable(error.to_string()),
+    let answer = match timeout(limit, ask(&proxy, destination.as_ref())).await {
+        Ok(answer) => answer,
         Err(_) => ProxyAnswer::Unreachable(format!("no answer in {} s", limit.as_secs_f32())),
     };
     let address = proxy.address();
     let state = |answer| ProxyState { address, by_name, answer };
-    let (ProxyAnswer::Works, Some(destination)) = (&answer, destination) else {
+    let (ProxyAnswer::Works, Some((host, port))) = (&answer, destination) else {
         return Ok(state(answer));
     };
-    Ok(state(intercepted(url, destination, limit).await.unwrap_or(answer)))
+    let destination = format!("{host}:{port}");
+    Ok(state(intercepted(url, &destination, limit).await.unwrap_or(answer)))
 }
 
-async fn ask(proxy: &Proxy, destination: Option<&str>) -> std::io::Result<ProxyAnswer> {
-    let mut stream = TcpStream::connect((proxy.host.as_str(), proxy.port)).await?;
-    let (ProxyKind::Http, Some(destination)) = (proxy.kind, destination) else {
-        return Ok(ProxyAnswer::Works);
+/// Connects as agents do, or without a destination to the proxy only.
+async fn ask(proxy: &Proxy, destination: Option<&(String, u16)>) -> ProxyAnswer {
+    let Some((host, port)) = destination else {
+        return match TcpStream::connect((proxy.host.as_str(), proxy.port)).await {
+            Ok(_) => ProxyAnswer::Works,
+            Err(error) => ProxyAnswer::Unreachable(error.to_string()),
+        };
     };
-    let credentials = proxy.credentials.as_ref().map_or_else(String::new, |credentials| {
-        let pair = format!("{}:{}", credentials.user, credentials.password.expose());
-        let pair = data_encoding::BASE64.encode(pair.as_bytes());
-        format!("Proxy-Authorization: Basic {pair}\r\n")
-    });
-    let request =
-        format!("CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n{credentials}\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut head = Vec::new();
-    let mut buffer = [0_u8; 1024];
-    while !head.contains(&b'\n') && head.len() < 8192 {
-        match stream.read(&mut buffer).await? {
-            0 => break,
-            length => head.extend(&buffer[..length]),
+    match dial(Some(proxy), host, *port).await {
+        Ok(_) => ProxyAnswer::Works,
+        Err(DialError::ProxyPassword { .. }) => ProxyAnswer::WantsCredentials,
+        Err(DialError::ProxyRefused { reason, .. }) => ProxyAnswer::Refuses(reason),
+        Err(DialError::ProxyUnreachable { source, .. }) => {
+            ProxyAnswer::Unreachable(source.to_string())
         }
+        Err(
+            other @ (DialError::Unreachable { .. }
+            | DialError::Silent { .. }
+            | DialError::Tls { .. }),
+        ) => ProxyAnswer::Unreachable(other.to_string()),
     }
-    let head = String::from_utf8_lossy(&head);
-    let line: String =
-        head.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
-    Ok(match line.split(' ').nth(1) {
-        Some("200") => ProxyAnswer::Works,
-        Some("407") => ProxyAnswer::WantsCredentials,
-        _ if line.is_empty() => ProxyAnswer::Refuses("it closes the connection".to_owned()),
-        _ => ProxyAnswer::Refuses(line.chars().take(120).collect()),
-    })
 }
 
 /// Whether the destination's certificate is one of the proxy's own: whom the
@@ -99,11 +86,18 @@ async fn intercepted(
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(20);
+
+    fn mirror() -> (String, u16) {
+        ("mirror.example".to_owned(), 443)
+    }
 
     async fn proxy(answer: &'static str) -> (Secret<String>, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
@@ -121,15 +115,28 @@ mod tests {
     #[tokio::test]
     async fn a_proxy_that_wants_credentials_is_told_from_one_that_refuses() {
         let (url, task) = proxy("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await;
-        let state = look(&url, Some("mirror.example:443"), LIMIT).await.expect("looked");
+        let state = look(&url, Some(mirror()), LIMIT).await.expect("looked");
         assert_eq!(state.answer, ProxyAnswer::WantsCredentials);
         let request = task.await.expect("answered");
         assert!(request.contains("CONNECT mirror.example:443"), "{request}");
         assert!(request.contains("Basic dXNlcjpwQHNz"), "{request}");
+        // Some proxies answer 401 where 407 is meant.
+        let (url, _task) = proxy("HTTP/1.1 401 Unauthorized\r\n\r\n").await;
+        let state = look(&url, Some(mirror()), LIMIT).await.expect("looked");
+        assert_eq!(state.answer, ProxyAnswer::WantsCredentials);
         let (url, _task) = proxy("HTTP/1.1 403 Forbidden\r\n\r\n").await;
-        let state = look(&url, Some("mirror.example:443"), LIMIT).await.expect("looked");
-        assert_eq!(state.answer, ProxyAnswer::Refuses("HTTP/1.1 403 Forbidden".to_owned()));
+        let state = look(&url, Some(mirror()), LIMIT).await.expect("looked");
+        assert_eq!(state.answer, ProxyAnswer::Refuses("403 Forbidden".to_owned()));
         assert!(!state.by_name && !state.address.contains("p@ss"));
+    }
+
+    #[tokio::test]
+    async fn a_socks_proxy_is_asked_as_well() {
+        // It takes none of the ways to log in that it is offered.
+        let (url, _task) = proxy("\u{5}\u{7f}").await;
+        let url = Secret::new(url.expose().replacen("http://", "socks5://", 1));
+        let state = look(&url, Some(mirror()), LIMIT).await.expect("looked");
+        assert_ne!(state.answer, ProxyAnswer::Works);
     }
 
     #[tokio::test]

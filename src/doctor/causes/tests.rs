@@ -470,6 +470,42 @@ fn the_last_words_of_a_service_name_the_cause() {
     }
 }
 
+/// Everything that is to be done, of causes and consequences.
+fn steps(findings: &[Finding]) -> Vec<String> {
+    let below = findings.iter().flat_map(|finding| steps(&finding.consequences));
+    findings.iter().map(|finding| finding.next.clone()).chain(below).collect()
+}
+
+#[test]
+fn on_the_appliance_nobody_is_sent_to_a_shell() {
+    let words = [
+        "write failed: No space left on device (os error 28)",
+        "bind: Address already in use (os error 98)",
+        "use the recovery kit",
+        "InconsistentKeys",
+    ];
+    let with_words = words.map(|words| {
+        let mut observed = healthy();
+        observed.units.push(unit("palisade.service", "exit-code", words));
+        observed
+    });
+    let cases = CASES.iter().map(|(_, change, ..)| {
+        let mut observed = healthy();
+        change(&mut observed);
+        observed
+    });
+    for observed in cases.chain(with_words) {
+        let observed = Observed { appliance: true, ..observed };
+        for step in steps(&diagnose(&observed).findings) {
+            for impossible in
+                ["`", "systemctl", "journalctl", "server.listen", "Appliance, Updates"]
+            {
+                assert!(!step.contains(impossible), "{step}");
+            }
+        }
+    }
+}
+
 #[test]
 fn no_credentials_of_a_proxy_are_ever_told() {
     let mut observed = healthy();

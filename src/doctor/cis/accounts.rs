@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, Look, Seen, Verdict, looks::word_after};
+use super::{Check, IMAGE, Look, RESTART, Seen, Verdict, looks::word_after};
 use crate::doctor::facts::Facts;
-
-const IMAGE: &str = "It is part of the image: install an unaltered one under Appliance, Updates.";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
         number: "6.1",
         title: "No account is open without a password",
         reason: "Anybody could become its user.",
-        fix: "Lock it: `passwd --lock NAME`.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(no_empty_password),
     },
@@ -20,7 +18,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "6.2",
         title: "Root cannot log in",
         reason: "There is no shell that needs it; the console and the API do the work.",
-        fix: "Lock it: `passwd --lock root`.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(root_locked),
     },
@@ -28,7 +26,8 @@ pub(super) const CHECKS: &[Check] = &[
         number: "6.3",
         title: "No account has a password",
         reason: "There are no default passwords, and keys cannot be guessed.",
-        fix: "Lock it: `passwd --lock NAME`, and use an SSH key.",
+        fix: "Log in with an SSH key (property ssh_public_key); restart the appliance (console F12), \
+              which makes the accounts anew.",
         level: 1,
         look: Look::Facts(no_passwords),
     },
@@ -76,7 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "6.9",
         title: "Users cannot look into each other's homes",
         reason: "Keys and histories are there.",
-        fix: "`chmod 750` the directory (700 for root's).",
+        fix: RESTART,
         level: 1,
         look: Look::Facts(homes),
     },

@@ -1,6 +1,6 @@
 //! How the machine starts.
 
-use super::{Check, Look, Seen, Verdict, looks, looks::value_of, services};
+use super::{Check, IMAGE, Look, Seen, Verdict, looks, looks::value_of, services};
 use crate::doctor::facts::Facts;
 
 /// Whether the firmware verifies what it starts: four bytes of attributes, then 0 or 1.
@@ -9,8 +9,6 @@ pub(super) const SECURE_BOOT: &str =
 /// Whether it has no key yet to verify with.
 pub(super) const SETUP_MODE: &str =
     "/sys/firmware/efi/efivars/SetupMode-8be4df61-93ca-11d2-aa0d-00e098032b8c";
-
-const IMAGE: &str = "It is part of the image: install an unaltered one under Appliance, Updates.";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -25,7 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "2.2",
         title: "The kernel is locked down",
         reason: "Even root must not read or change the running kernel.",
-        fix: "Start with the argument lockdown=integrity; it is part of the image.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(lockdown),
     },
@@ -105,7 +103,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "2.12",
         title: "The boot menu lets nobody edit the command line",
         reason: "Whoever sees the console could switch off every other protection.",
-        fix: "Write `editor no` into loader/loader.conf on the boot partition.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(editor),
     },
@@ -121,7 +119,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "2.14",
         title: "No shell opens without a login",
         reason: "A rescue shell on the console would be root for whoever stands before it.",
-        fix: "Mask debug-shell.service and ctrl-alt-del.target; set no SYSTEMD_SULOGIN_FORCE.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(no_shell),
     },
@@ -129,7 +127,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "2.15",
         title: "The boot partition is root's alone",
         reason: "Whoever writes there decides what starts next.",
-        fix: "Mount it with umask=0077, or not at all.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(boot_partition),
     },

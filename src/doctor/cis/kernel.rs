@@ -1,9 +1,6 @@
 //! Settings of the kernel and the modules that it must not load.
 
-use super::{Check, Look};
-
-const SET: &str = "Part of the image: restart the appliance, which sets it again; until then \
-                   `sysctl -w` it.";
+use super::{Check, IMAGE, Look, RESTART};
 
 macro_rules! settings {
     ($($number:literal $level:literal $title:literal $reason:literal [$(($key:literal, $values:expr)),+ $(,)?];)*) => {
@@ -11,7 +8,7 @@ macro_rules! settings {
             number: $number,
             title: $title,
             reason: $reason,
-            fix: SET,
+            fix: RESTART,
             level: $level,
             look: Look::Sysctl(&[$(($key, &$values)),+]),
         },)* MODULES[0], MODULES[1], MODULES[2]]
@@ -23,7 +20,7 @@ const MODULES: [Check; 3] = [
         number: "3.18",
         title: "Rare file systems cannot be mounted",
         reason: "Their code is old, and a prepared disk or image would meet it.",
-        fix: "Write `install NAME /bin/true` into a file below modprobe.d of the image.",
+        fix: IMAGE,
         level: 1,
         look: Look::NoModules(&[
             "cramfs", "freevxfs", "hfs", "hfsplus", "jffs2", "udf", "squashfs", "afs", "ceph",
@@ -34,7 +31,7 @@ const MODULES: [Check; 3] = [
         number: "3.19",
         title: "Rare network protocols cannot be spoken",
         reason: "Any user could have the kernel load their code, which few look at.",
-        fix: "Write `install NAME /bin/true` into a file below modprobe.d of the image.",
+        fix: IMAGE,
         level: 1,
         look: Look::NoModules(&[
             "dccp",
@@ -53,7 +50,7 @@ const MODULES: [Check; 3] = [
         number: "3.20",
         title: "Devices that are plugged in cannot reach memory or files",
         reason: "Removable disks carry data out; FireWire and Thunderbolt read memory.",
-        fix: "Write `install NAME /bin/true` into a file below modprobe.d of the image.",
+        fix: IMAGE,
         level: 1,
         look: Look::NoModules(&[
             "usb-storage",

@@ -1,6 +1,6 @@
 //! Records of what happened, and the rules that confine programs.
 
-use super::{Check, Look, Seen, Verdict, looks::value_of, services};
+use super::{Check, IMAGE, Look, RESTART, Seen, Verdict, looks::value_of, services};
 use crate::doctor::facts::Facts;
 
 /// Whether the kernel records.
@@ -8,15 +8,13 @@ pub(super) const AUDIT_STATE: &str = "auditctl -s";
 /// What it records.
 pub(super) const AUDIT_RULES: &str = "auditctl -l";
 
-const RULES: &str = "Restart audit-rules.service (auditd.service), which loads the image's rules.";
-
 macro_rules! recorded {
     ($number:literal, $title:literal, $reason:literal, $keys:expr) => {
         Check {
             number: $number,
             title: $title,
             reason: $reason,
-            fix: RULES,
+            fix: RESTART,
             level: 1,
             look: Look::Facts(|facts| rules(facts, &$keys)),
         }
@@ -28,7 +26,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "8.1",
         title: "The journal survives a restart",
         reason: "What led to a crash is worth most after it.",
-        fix: "Set Storage=persistent in a file below journald.conf.d of the image.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(persistent),
     },
@@ -36,7 +34,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "8.2",
         title: "The journal cannot fill the disk",
         reason: "A full disk stops everything else.",
-        fix: "Set SystemMaxUse in a file below journald.conf.d of the image.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(limited),
     },
@@ -44,7 +42,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "8.3",
         title: "The audit daemon runs",
         reason: "It writes down what the rules name, also when somebody wants it gone.",
-        fix: "Start auditd.service; `palisade doctor` says why it does not run.",
+        fix: RESTART,
         level: 1,
         look: Look::Facts(|facts| services::active(facts, "auditd.service")),
     },
@@ -115,7 +113,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "8.15",
         title: "Audit records cannot fill the disk",
         reason: "A full disk stops everything else.",
-        fix: "Set max_log_file_action = ROTATE, max_log_file and num_logs in auditd.conf of the image.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(audit_rotates),
     },
@@ -123,7 +121,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "8.16",
         title: "AppArmor enforces every profile",
         reason: "A profile that only complains confines nothing.",
-        fix: "Restart apparmor.service; profiles are part of the image.",
+        fix: RESTART,
         level: 1,
         look: Look::Facts(enforcing),
     },
@@ -131,7 +129,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "8.17",
         title: "Our services are confined by AppArmor",
         reason: "They are what the network reaches.",
-        fix: "Restart apparmor.service; profiles are part of the image.",
+        fix: RESTART,
         level: 1,
         look: Look::Facts(ours_confined),
     },

@@ -190,9 +190,10 @@ pub(super) fn value_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The value of `name value` in a file such as `login.defs` or the output of `sshd -T`.
+/// The last one counts, as for the programs that read these.
 pub(super) fn word_after<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    lines.find_map(|line| {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    lines.rev().find_map(|line| {
         let (key, value) = line.split_once(char::is_whitespace)?;
         key.eq_ignore_ascii_case(name).then(|| value.trim())
     })

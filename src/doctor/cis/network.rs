@@ -1,24 +1,19 @@
 //! What the network can reach, and what the machine believes of it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Check, Look, Seen, Verdict, looks::value_of};
+use super::{Check, IMAGE, Look, RESTART, Seen, Verdict, looks::value_of};
 use crate::doctor::{facts::Facts, sockets::Protocol};
 
 /// The rules of the firewall.
 pub(super) const RULES: &str = "nft -j list ruleset";
-
-const SET: &str = "Part of the image: restart the appliance, which sets it again; until then \
-                   `sysctl -w` it.";
-const RULE: &str = "Restart nftables.service, which loads the image's rules; rules of one's own \
-                    have no place here.";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
         number: "4.1",
         title: "The machine passes nothing on",
         reason: "It is no router: it would connect networks that are apart for a reason.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.ip_forward", &["0"]),
@@ -32,7 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.2",
         title: "The machine sends no redirects",
         reason: "Only routers do; others would take it for one.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.send_redirects", &["0"]),
@@ -43,7 +38,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.3",
         title: "The machine believes no redirects (IPv4)",
         reason: "A neighbour could draw its traffic to itself.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.accept_redirects", &["0"]),
@@ -56,7 +51,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.4",
         title: "The machine believes no redirects (IPv6)",
         reason: "A neighbour could draw its traffic to itself.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv6.conf.all.accept_redirects", &["0"]),
@@ -67,7 +62,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.5",
         title: "Senders do not choose the way of packets",
         reason: "Source routes go round firewalls.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.accept_source_route", &["0"]),
@@ -80,7 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.6",
         title: "Packets with a forged sender are dropped",
         reason: "An answer would go elsewhere than the packet came from.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.rp_filter", &["1"]),
@@ -91,7 +86,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.7",
         title: "Impossible senders are recorded",
         reason: "They show a mistake or an attack.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.conf.all.log_martians", &["1"]),
@@ -102,7 +97,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.8",
         title: "The machine does not answer calls to all",
         reason: "It would help to flood somebody whose address was forged.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.icmp_echo_ignore_broadcasts", &["1"]),
@@ -113,7 +108,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.9",
         title: "Half-open connections do not use up the machine",
         reason: "A flood of them would keep everybody else out.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv4.tcp_syncookies", &["1"]),
@@ -124,7 +119,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.10",
         title: "The kernel believes no router that it was not told of",
         reason: "Any neighbour could announce itself as the way out.",
-        fix: SET,
+        fix: RESTART,
         level: 1,
         look: Look::Sysctl(&[
             ("net.ipv6.conf.all.accept_ra", &["0"]),
@@ -135,7 +130,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.11",
         title: "What no rule allows is dropped",
         reason: "A service that opens a port by mistake must not be reached.",
-        fix: RULE,
+        fix: RESTART,
         level: 1,
         look: Look::Facts(default_deny),
     },
@@ -143,7 +138,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.12",
         title: "Only published ports are open",
         reason: "The port table is what firewalls and reviewers were told.",
-        fix: RULE,
+        fix: RESTART,
         level: 1,
         look: Look::Facts(open_ports),
     },
@@ -151,7 +146,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.13",
         title: "Ports between nodes are open to the cluster network only",
         reason: "The database and etcd trust whoever reaches them more than others.",
-        fix: RULE,
+        fix: RESTART,
         level: 1,
         look: Look::Facts(node_ports),
     },
@@ -159,7 +154,8 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.14",
         title: "Only published ports are listened on",
         reason: "The firewall must not be all that stands before a service.",
-        fix: "Stop the program; `palisade doctor` names who listens on a port.",
+        fix: "Restart the appliance (console F12). If it is still listened on, make a support bundle \
+              (Appliance, Health), which names who listens, and report it.",
         level: 1,
         look: Look::Facts(listening),
     },
@@ -167,7 +163,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.15",
         title: "Names are asked of DNS servers only",
         reason: "With LLMNR and multicast DNS any neighbour may answer.",
-        fix: "Write LLMNR=no and MulticastDNS=no into a file below resolved.conf.d of the image.",
+        fix: IMAGE,
         level: 1,
         look: Look::Facts(no_llmnr),
     },
@@ -183,7 +179,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "4.17",
         title: "No interface listens to the traffic of others",
         reason: "It is how passwords are collected.",
-        fix: "Find the program that does so and stop it; `ip link set DEV promisc off`.",
+        fix: RESTART,
         level: 1,
         look: Look::Facts(not_promiscuous),
     },
@@ -217,6 +213,7 @@ fn default_deny(facts: &Facts) -> Seen {
 }
 
 /// What a rule of the input lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Opening {
     protocol: String,
     ports: Vec<(u16, u16)>,
@@ -224,39 +221,122 @@ struct Opening {
     narrow: bool,
 }
 
+const ALL_PORTS: (u16, u16) = (0, u16::MAX);
+
+impl Opening {
+    /// Everything, to everybody: what is left of a packet before any rule.
+    fn whole() -> Self {
+        Self { protocol: "any".to_owned(), ports: vec![ALL_PORTS], narrow: false }
+    }
+}
+
 fn openings(facts: &Facts) -> Result<Vec<Opening>, String> {
     let objects = objects(facts)?;
-    let inputs: Vec<_> = objects
-        .iter()
-        .map(|object| &object["chain"])
-        .filter(|chain| chain["hook"] == "input")
-        .map(|chain| (&chain["table"], &chain["name"]))
-        .collect();
     let mut found = Vec::new();
-    for rule in objects.iter().map(|object| &object["rule"]) {
-        // Rules in other chains may be reached from the input by a jump.
-        if rule.is_null() || inputs.is_empty() {
+    let chains = objects.iter().map(|object| &object["chain"]);
+    for chain in chains.filter(|chain| chain["hook"] == "input") {
+        follow(&objects, chain, &chain["name"], &Opening::whole(), 0, &mut found);
+    }
+    Ok(found)
+}
+
+/// As deep as the kernel lets rules jump.
+const DEEPEST: usize = 16;
+
+/// What the rules of the chain `name` in the table of `home` let in of `rest`,
+/// with those of the chains that they jump to.
+fn follow(
+    objects: &[Value],
+    home: &Value,
+    name: &Value,
+    rest: &Opening,
+    depth: usize,
+    found: &mut Vec<Opening>,
+) {
+    if depth > DEEPEST {
+        // What is not understood is open.
+        return found.push(rest.clone());
+    }
+    let of_chain = |rule: &&Value| {
+        rule["chain"] == *name && rule["table"] == home["table"] && rule["family"] == home["family"]
+    };
+    for rule in objects.iter().map(|object| &object["rule"]).filter(of_chain) {
+        let parts = rule["expr"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let Some(reached) = parts.iter().try_fold(rest.clone(), |o, part| of(o, part, objects))
+        else {
             continue;
-        }
-        let parts = rule["expr"].as_array().cloned().unwrap_or_default();
-        if !parts.iter().any(|part| part.get("accept").is_some()) {
-            continue;
-        }
-        let narrow = parts.iter().any(|part| {
-            let left = &part["match"]["left"];
-            left["payload"]["field"] == "saddr"
-                || left["meta"]["key"].as_str().is_some_and(|key| key.starts_with("iif"))
-        });
-        for part in &parts {
-            let left = &part["match"]["left"]["payload"];
-            if left["field"] == "dport" {
-                let protocol = left["protocol"].as_str().unwrap_or("th").to_owned();
-                let open = ports(&part["match"]["right"], &objects);
-                found.push(Opening { protocol, ports: open, narrow });
+        };
+        for (reached, verdict) in parts.iter().flat_map(|part| verdicts(&reached, part, objects)) {
+            if verdict.get("accept").is_some() {
+                found.push(reached);
+                continue;
+            }
+            let target = ["jump", "goto"].iter().find_map(|word| verdict.get(word)?.get("target"));
+            if let Some(target) = target {
+                follow(objects, home, target, &reached, depth + 1, found);
             }
         }
     }
-    Ok(found)
+}
+
+/// What one condition of a rule leaves of an opening; nothing if only packets
+/// pass that open no port: of this machine itself, answers, and ICMP.
+fn of(mut opening: Opening, part: &Value, objects: &[Value]) -> Option<Opening> {
+    let test = &part["match"];
+    let (left, right) = (&test["left"], &test["right"]);
+    if test.is_null() || !matches!(test["op"].as_str(), Some("==" | "in")) {
+        return Some(opening);
+    }
+    let words = match right.get("set").unwrap_or(right) {
+        Value::Array(words) => words.as_slice(),
+        word => std::slice::from_ref(word),
+    };
+    let only = |good: &[&str]| {
+        let is_good = |word: &Value| word.as_str().is_some_and(|word| good.contains(&word));
+        !words.is_empty() && words.iter().all(is_good)
+    };
+    let (payload, meta) = (&left["payload"], left["meta"]["key"].as_str().unwrap_or_default());
+    let protocol = payload["protocol"].as_str().unwrap_or_default();
+    let field = payload["field"].as_str().unwrap_or_default();
+    match (protocol, field) {
+        _ if meta.starts_with("iif") && only(&["lo"]) => return None,
+        _ if left["ct"]["key"] == "state" && only(&["established", "related"]) => return None,
+        ("icmp" | "icmpv6", _) => return None,
+        ("ip" | "ip6", "protocol" | "nexthdr") if only(ICMP) => return None,
+        _ if meta == "l4proto" && only(ICMP) => return None,
+        _ if meta.starts_with("iif") => opening.narrow = true,
+        (_, "saddr") => opening.narrow = true,
+        (protocol, "dport") => {
+            protocol.clone_into(&mut opening.protocol);
+            opening.ports = ports(right, objects);
+        }
+        _ => {}
+    }
+    Some(opening)
+}
+
+const ICMP: &[&str] = &["icmp", "icmpv6", "ipv6-icmp"];
+
+/// What a part of a rule decides, and of which packets: itself, or for each
+/// value of a map.
+fn verdicts(reached: &Opening, part: &Value, objects: &[Value]) -> Vec<(Opening, Value)> {
+    let Some(map) = part.get("vmap") else { return vec![(reached.clone(), part.clone())] };
+    let named = map["data"].as_str().and_then(|name| name.strip_prefix('@'));
+    let pairs = match named {
+        Some(name) => {
+            let mut maps = objects.iter().map(|object| &object["map"]);
+            maps.find(|map| map["name"] == name).map_or(&Value::Null, |map| &map["elem"])
+        }
+        None => &map["data"]["set"],
+    };
+    let Some(pairs) = pairs.as_array() else {
+        return vec![(reached.clone(), json!({"accept": null}))];
+    };
+    let decided = pairs.iter().filter_map(|pair| {
+        let test = json!({"match": {"op": "==", "left": map["key"], "right": pair[0]}});
+        Some((of(reached.clone(), &test, objects)?, pair[1].clone()))
+    });
+    decided.collect()
 }
 
 /// A port, a range, a set of them, or the name of a set.
@@ -268,16 +348,16 @@ fn ports(value: &Value, objects: &[Value]) -> Vec<(u16, u16)> {
     if let Some(name) = value.as_str().and_then(|name| name.strip_prefix('@')) {
         let mut sets = objects.iter().map(|object| &object["set"]);
         let elements = sets.find(|set| set["name"] == name).map(|set| &set["elem"]);
-        return elements.map_or_else(|| vec![(0, u16::MAX)], |elements| list(elements, objects));
+        return elements.map_or_else(|| vec![ALL_PORTS], |elements| list(elements, objects));
     }
     match (value["range"].as_array().map(Vec::as_slice), value.get("set")) {
         (Some([low, high]), _) => match (number(low), number(high)) {
             (Some(low), Some(high)) => vec![(low, high)],
-            _ => vec![(0, u16::MAX)],
+            _ => vec![ALL_PORTS],
         },
         (_, Some(set)) => list(set, objects),
         // What is not understood is open.
-        _ => vec![(0, u16::MAX)],
+        _ => vec![ALL_PORTS],
     }
 }
 

@@ -1,6 +1,6 @@
 //! Our own services.
 
-use super::{Check, Look, Seen, Verdict};
+use super::{Check, IMAGE, Look, RESTART, Seen, Verdict};
 use crate::doctor::facts::{Facts, Process};
 
 /// Our units.
@@ -23,11 +23,7 @@ macro_rules! sandboxed {
             number: $number,
             title: concat!($unit, " is closed in"),
             reason: "What an attacker takes over must see and do as little as possible.",
-            fix: concat!(
-                "See `systemd-analyze security ",
-                $unit,
-                "`; the unit is part of the image."
-            ),
+            fix: IMAGE,
             level: 1,
             look: Look::Facts(|facts| sandbox(facts, $unit)),
         }
@@ -44,7 +40,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "9.6",
         title: "What the network reaches is not root and cannot become it",
         reason: "A hole in a service must not be a hole in the machine.",
-        fix: "Start it by its unit, not by hand.",
+        fix: RESTART,
         level: 1,
         look: Look::Facts(unprivileged),
     },
@@ -68,7 +64,7 @@ pub(super) const CHECKS: &[Check] = &[
         number: "9.9",
         title: "The key of the keystore is not beside it",
         reason: "A copy of the whole disk would open everything.",
-        fix: "Set keystore.seal_key_file to a systemd credential, or seal by passphrase.",
+        fix: "Have the keystore sealed by passphrase, or keep its seal key elsewhere.",
         level: 2,
         look: Look::Facts(seal_apart),
     },

@@ -3,11 +3,17 @@
 mod good;
 mod mutants;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use super::*;
-use crate::doctor::facts::Facts;
-use good::good;
+use crate::{
+    clock::TestClock,
+    doctor::{
+        Machine,
+        facts::{Entry, Facts, gather},
+    },
+};
+use good::{NOW, good};
 use mutants::MUTANTS;
 
 fn failed(facts: &Facts) -> Vec<String> {
@@ -35,6 +41,12 @@ fn there_are_at_least_sixty_checks_with_numbers_of_their_own() {
                 check.number
             );
             assert!((1..=2).contains(&check.level), "{}", check.number);
+            // Nobody has a shell there, and the running version cannot be installed.
+            for impossible in
+                ["`", "systemctl", "chmod", "passwd", ".service", ".conf", "unaltered", "Mount "]
+            {
+                assert!(!check.fix.contains(impossible), "{}: {}", check.number, check.fix);
+            }
         }
     }
 }
@@ -56,6 +68,63 @@ fn a_machine_as_it_should_be_passes_everything() {
         Vec::<&String>::new(),
         "the good facts have something to look at for every check"
     );
+}
+
+/// Files and directories of a machine as the facts tell of them.
+fn tree(facts: &Facts) -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a directory");
+    let at = |path: &str| root.path().join(path.trim_start_matches('/'));
+    let write = |path: &Path, text: &str| {
+        fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        fs::write(path, text).expect("written");
+    };
+    for (path, answer) in &facts.files {
+        if let Ok(Some(text)) = answer {
+            write(&at(path), text);
+        }
+    }
+    let modules = facts.names(MODULES).expect("seen").unwrap_or_default();
+    let modules: Vec<_> = modules.iter().map(|name| format!("kernel/{name}.ko.xz:")).collect();
+    write(&at("/usr/lib/modules/6.12.1/modules.dep"), &modules.join("\n"));
+    write(&at("/proc/sys/kernel/osrelease"), "6.12.1\n");
+    write(&at("/var/log/journal/0123"), "");
+    for (path, answer) in &facts.entries {
+        let Ok(Some(entry)) = answer else { continue };
+        let path_there = at(path);
+        let is_directory = entry.mode & 0o100 != 0 && !path.starts_with("/usr/bin/");
+        if is_directory {
+            fs::create_dir_all(&path_there).expect("made");
+        } else if !path_there.exists() {
+            write(&path_there, "x");
+        }
+    }
+    for (path, answer) in &facts.entries {
+        let Ok(Some(entry)) = answer else { continue };
+        let mode = fs::Permissions::from_mode(entry.mode);
+        fs::set_permissions(at(path), mode).expect("set");
+    }
+    root
+}
+
+/// What the good facts hold has to come from somewhere: files, directories and
+/// owners are looked for by `gather`, and nothing else is believed.
+#[tokio::test]
+async fn everything_that_the_checks_want_of_files_is_gathered() {
+    let good = good();
+    let root = tree(&good);
+    let machine = Machine::below(root.path());
+    let no_config = Err("there are no settings here".to_owned());
+    let mut seen = gather(&machine, &no_config, &TestClock::at(NOW)).await;
+    // Only root can give files to others.
+    for (path, answer) in &mut seen.entries {
+        if let Ok(Some(entry)) = answer {
+            let owner = good.entries.get(path).and_then(|answer| *answer.as_ref().ok()?);
+            let (uid, gid) = owner.map_or((0, 0), |owner| (owner.uid, owner.gid));
+            *entry = Entry { uid, gid, mode: entry.mode };
+        }
+    }
+    let Facts { files, lists, entries, .. } = seen;
+    assert_eq!(failed(&Facts { files, lists, entries, ..good }), Vec::<String>::new());
 }
 
 #[test]
@@ -90,7 +159,6 @@ fn what_was_not_looked_at_has_failed_and_says_why() {
     for item in &report.items {
         assert_eq!(item.outcome, Outcome::Fail, "{}", item.number);
         assert!(item.evidence.starts_with("could not be evaluated: "), "{}", item.evidence);
-        assert!(!item.evaluated);
     }
     assert_eq!((report.passed, report.score), (0, 0));
 }

@@ -30,13 +30,11 @@ pub(in crate::doctor) const FILES: &[&str] = &[
     "/etc/issue",
     "/etc/issue.net",
     "/etc/motd",
-    "/etc/resolv.conf",
     "/etc/audit/auditd.conf",
     "/boot/loader/loader.conf",
     "/efi/loader/loader.conf",
     "/boot/efi/loader/loader.conf",
     "/usr/lib/palisade/accounts",
-    "/run/systemd/timesync/synchronized",
 ];
 
 /// Directories of which every text is looked at.
@@ -51,10 +49,6 @@ pub(in crate::doctor) const TEXTS_BELOW: &[&str] = &[
     "/usr/lib/systemd/resolved.conf.d",
     "/etc/systemd/resolved.conf.d",
     "/run/systemd/resolved.conf.d",
-    "/usr/lib/systemd/logind.conf.d",
-    "/etc/systemd/logind.conf.d",
-    "/usr/lib/systemd/system.conf.d",
-    "/etc/systemd/system.conf.d",
     "/etc/security/limits.d",
     "/etc/systemd/system/emergency.service.d",
     "/usr/lib/systemd/system/emergency.service.d",
@@ -63,17 +57,13 @@ pub(in crate::doctor) const TEXTS_BELOW: &[&str] = &[
 ];
 
 /// Directories of which the names are looked at.
-pub(in crate::doctor) const LISTS: &[&str] = &[
-    "/sys/class/net",
-    "/sys/class/ieee80211",
-    "/sys/class/bluetooth",
-    "/var/log/journal",
-    "/usr/lib/palisade/update-keys",
-];
+pub(in crate::doctor) const LISTS: &[&str] =
+    &["/sys/class/net", "/sys/class/ieee80211", "/sys/class/bluetooth", "/var/log/journal"];
 
 /// Files and directories whose owner and mode are looked at besides those of
 /// the tables.
-pub(in crate::doctor) const ENTRIES: &[&str] = &["/home/*", "/root", "/boot", "/efi", "/var/log/*"];
+pub(in crate::doctor) const ENTRIES: &[&str] =
+    &["/home/*", "/root", "/boot", "/efi", "/var/log/*", "/usr/lib/palisade/update-keys/*"];
 
 /// The list of [`UNWANTED_PROGRAMS`] that are there.
 pub(in crate::doctor) const PROGRAMS: &str = "programs that an intruder would like";

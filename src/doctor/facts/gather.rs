@@ -29,20 +29,21 @@ const WALK_LIMIT: Duration = Duration::from_mins(1);
 /// Programs that look at the whole system take longer on a slow machine.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(20);
 
+/// Files and directories are many, and few of them are on the disk.
+const FILES_LIMIT: Duration = Duration::from_secs(20);
+
 /// Looks at everything. `config` is what `palisade serve` would run with.
 pub async fn gather(
     machine: &Machine,
     config: &Result<Config, String>,
     clock: &dyn Clock,
 ) -> Facts {
-    let files = blocking(machine, read_files);
-    let entries = blocking(machine, read_entries);
-    let lists = blocking(machine, read_lists);
-    let walk = async {
-        let walked = timeout(WALK_LIMIT, blocking(machine, |machine| Some(walk(machine)))).await;
-        let too_long = || Err("looking at all files takes too long".to_owned());
-        walked.ok().flatten().unwrap_or_else(too_long)
-    };
+    let files = within(machine, FILES_LIMIT, "files", |machine| Ok(read_files(machine)));
+    let entries = within(machine, FILES_LIMIT, "owners", |machine| Ok(read_entries(machine)));
+    let lists = within(machine, FILES_LIMIT, "directories", |machine| Ok(read_lists(machine)));
+    let walk = within(machine, WALK_LIMIT, "all files", walk);
+    let processes = within(machine, FILES_LIMIT, "the processes", processes);
+    let listeners = within(machine, FILES_LIMIT, "the sockets", listeners);
     let patient = machine.clone().with_limit(PROGRAM_LIMIT);
     let programs = join_all(cis::commands().into_iter().map(|command| {
         let patient = &patient;
@@ -57,29 +58,36 @@ pub async fn gather(
             Err(why) => Err(why.clone()),
         }
     };
-    let (files, entries, lists, walk, programs, port) =
-        tokio::join!(files, entries, lists, walk, programs, port);
+    let (files, entries, lists, walk, processes, listeners, programs, port) =
+        tokio::join!(files, entries, lists, walk, processes, listeners, programs, port);
     Facts {
-        files,
+        // What is missing in these was not looked at, which fails its check.
+        files: files.unwrap_or_default(),
         programs: programs.into_iter().collect(),
-        lists,
-        entries,
-        walk: Some(walk),
-        processes: Some(processes(machine)),
-        listeners: Some(listeners(machine)),
-        settings: Some(config.as_ref().map(settings).map_err(Clone::clone)),
-        port: Some(port),
+        lists: lists.unwrap_or_default(),
+        entries: entries.unwrap_or_default(),
+        walk,
+        processes,
+        listeners,
+        settings: config.as_ref().map(settings).map_err(Clone::clone),
+        port,
         now: clock.now(),
     }
 }
 
-/// A look that may wait for a disk. It gives an empty answer only if it panicked.
-async fn blocking<T: Default + Send + 'static>(
+/// A look that may wait for a disk: in a thread of its own, and not for ever.
+async fn within<T: Send + 'static>(
     machine: &Machine,
-    look: impl FnOnce(&Machine) -> T + Send + 'static,
-) -> T {
+    limit: Duration,
+    what: &str,
+    look: impl FnOnce(&Machine) -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     let machine = machine.clone();
-    spawn_blocking(move || look(&machine)).await.unwrap_or_default()
+    match timeout(limit, spawn_blocking(move || look(&machine))).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => Err(format!("looking at {what} failed: {error}")),
+        Err(_) => Err(format!("looking at {what} takes more than {} s", limit.as_secs())),
+    }
 }
 
 fn read_files(machine: &Machine) -> BTreeMap<String, Answer> {
@@ -244,6 +252,16 @@ fn settings(config: &Config) -> Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_look_that_waits_for_ever_is_given_up() {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let wait = move |_: &Machine| receiver.recv().map_err(|error| error.to_string());
+        let seen = within(&Machine::default(), Duration::from_millis(50), "a dead disk", wait);
+        let why = seen.await.expect_err("it still waits");
+        assert!(why.starts_with("looking at a dead disk takes more than"), "{why}");
+        drop(sender);
+    }
 
     #[test]
     fn no_hash_of_a_password_becomes_a_fact() {

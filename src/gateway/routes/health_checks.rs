@@ -200,7 +200,8 @@ async fn make_support_bundle(
     State(app): State<App>,
     Allowed(permit): Allowed<PlatformUpdate>,
 ) -> Answer<Response> {
-    let bundle = app.health().support_bundle(&permit, app.support_facts()).await?;
+    let facts = app.support_facts().await;
+    let bundle = app.health().support_bundle(&permit, facts).await?;
     let size = bundle.size();
     let parts = stream::try_unfold((bundle, 0_u64), |(bundle, offset)| async move {
         let part = bundle.part(offset).await.map_err(|error| {

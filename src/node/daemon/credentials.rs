@@ -123,8 +123,7 @@ async fn recovery_kit(context: &Context, text: &str) -> Result<()> {
         Some(0) => Ok(()),
         // What our program says for a wrong or mistyped kit.
         Some(4) => {
-            let said = output.stderr.lines().next().unwrap_or_default();
-            let said = said.trim_start_matches("error: ").trim_end_matches('.');
+            let said = output.said().map_or("The recovery kit is not right", |said| said.what);
             Err(Error::new(Kind::Unauthenticated, "wrong-recovery-kit", format!("{said}.")))
         }
         _ => output.or_failure("Checking the recovery kit").map(drop),

@@ -30,8 +30,8 @@ pub(super) async fn checks(context: &Context, _: MachineChecks) -> Result<Machin
 async fn report(context: &Context, arguments: &[&str]) -> Result<Value> {
     let output = outside(context, arguments).await?;
     serde_json::from_str(&output.stdout).map_err(|_| {
-        let said = output.stderr.lines().last().unwrap_or("it did not say why").to_owned();
-        let message = format!("Looking at the machine failed: {said}");
+        let said = output.said().map_or("it did not say why", |said| said.what);
+        let message = format!("Looking at the machine failed: {said}.");
         Error::new(Kind::Unavailable, "program-failed", message)
     })
 }

@@ -12,7 +12,7 @@ use crate::{
     files::{self, PRIVATE},
     node::{
         paths::Paths,
-        programs::Programs,
+        programs::{Output, Programs},
         protocol::{CertificateRenewal, RenewCertificate, ResetAdministrator, ResetLink},
     },
 };
@@ -123,24 +123,23 @@ async fn work<T: DeserializeOwned>(context: &Context, args: &[String]) -> Result
     if output.success {
         return serde_json::from_str(&output.stdout).map_err(Error::internal);
     }
-    Err(failure(output.code, &output.stderr))
+    Err(failure(&output))
 }
 
 /// What our own program says on standard error, by its exit code.
-fn failure(code: Option<i32>, stderr: &str) -> Error {
-    let kind = match code {
+fn failure(output: &Output) -> Error {
+    let kind = match output.code {
         Some(2) => Kind::Invalid,
         Some(3) => Kind::NotFound,
         Some(4) => Kind::Forbidden,
         Some(5) => Kind::Conflict,
         _ => Kind::Unavailable,
     };
-    let mut lines = stderr.lines().skip_while(|line| !line.starts_with("error: "));
-    let said = lines.next().and_then(|line| line.strip_prefix("error: "));
-    let said = said.unwrap_or("palisade recover did not say why").trim_end_matches('.');
-    let error = Error::new(kind, "recovery-failed", format!("{said}."));
-    match lines.next() {
-        Some(hint) => error.with_hint(hint.trim().to_owned()),
+    let said = output.said();
+    let what = said.map_or("palisade recover did not say why", |said| said.what);
+    let error = Error::new(kind, "recovery-failed", format!("{what}."));
+    match said.and_then(|said| said.hint) {
+        Some(hint) => error.with_hint(hint.to_owned()),
         None => error,
     }
 }
@@ -151,11 +150,18 @@ mod tests {
 
     #[test]
     fn what_our_own_program_says_becomes_the_answer() {
+        let output = |code: Option<i32>, stderr: &str| Output {
+            success: false,
+            code,
+            stdout: String::new(),
+            stderr: stderr.to_owned(),
+            cut: false,
+        };
         let said = "12:00:00 WARN x\nerror: There are 2 system administrators\n  Name one.\n";
-        let error = failure(Some(5), said);
+        let error = failure(&output(Some(5), said));
         assert_eq!(error.kind(), Kind::Conflict);
         assert_eq!(error.message(), "There are 2 system administrators.");
         assert_eq!(error.hint(), Some("Name one."));
-        assert_eq!(failure(None, "").kind(), Kind::Unavailable);
+        assert_eq!(failure(&output(None, "")).kind(), Kind::Unavailable);
     }
 }

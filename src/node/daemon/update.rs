@@ -74,15 +74,9 @@ fn mirror(context: &Context) -> Result<Mirror> {
     })?;
     let answers =
         crate::node::properties::salvage(&kept.map(|kept| kept.given).unwrap_or_default());
-    let answers = answers.answers;
-    let Some(url) = answers.mirror_url else {
+    let Some(settings) = MirrorSettings::of(&answers.answers) else {
         return Err(Error::new(Kind::Conflict, "no-mirror", "No mirror is configured.")
             .with_hint("Name one on the console of the appliance, or upload the update file."));
     };
-    Mirror::new(&MirrorSettings {
-        url,
-        proxy: answers.http_proxy.map(|proxy| proxy.url().clone()),
-        no_proxy: answers.no_proxy,
-        ca_pem: answers.proxy_ca,
-    })
+    Mirror::new(&settings)
 }

@@ -32,7 +32,7 @@ use crate::{
     clock::Clock,
     error::{Error, Kind, Result},
     files::sync_directory,
-    node::{not_an_appliance, paths::Paths},
+    node::{machine, not_an_appliance, paths::Paths},
     release::Version,
 };
 
@@ -95,16 +95,8 @@ impl Updates {
     /// The version of the image that runs. `Conflict` (`not-an-appliance`)
     /// where the operating system is not our image.
     pub fn running(&self) -> Result<Version> {
-        let text = fs::read_to_string(self.paths.at("/usr/lib/os-release")).unwrap_or_default();
-        let value = |name: &str| {
-            text.lines().find_map(|line| {
-                let value = line.strip_prefix(name)?.strip_prefix('=')?;
-                Some(value.trim_matches('"'))
-            })
-        };
-        let own = value("IMAGE_ID") == Some("palisade");
-        let version = value("IMAGE_VERSION").filter(|_| own).and_then(|text| text.parse().ok());
-        version.ok_or_else(not_an_appliance)
+        let version = machine::image(&self.paths).and_then(|image| image.version);
+        version.and_then(|text| text.parse().ok()).ok_or_else(not_an_appliance)
     }
 
     /// The keys of the image.

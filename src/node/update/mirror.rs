@@ -2,8 +2,7 @@
 //!
 //! Owns: the addresses on a mirror, the limits of what is read from it, and
 //! words for what goes wrong.
-//! Must not know: which mirror was configured, or who asks. Nothing here runs
-//! unless somebody asks for it.
+//! Must not know: who asks. Nothing here runs unless somebody asks for it.
 //!
 //! A mirror serves `palisade/latest.json`, `palisade/latest.json.sig` and
 //! `palisade/palisade-VERSION.update` as plain files. Only what is signed is
@@ -28,6 +27,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result, chain},
+    node::properties::Answers,
     secret::Secret,
 };
 
@@ -50,6 +50,18 @@ pub struct MirrorSettings {
     pub no_proxy: Vec<String>,
     /// Authorities that are trusted besides the system's, PEM.
     pub ca_pem: Option<String>,
+}
+
+impl MirrorSettings {
+    /// The mirror that the operator has named, and the way to it.
+    pub fn of(answers: &Answers) -> Option<Self> {
+        Some(Self {
+            url: answers.mirror_url.clone()?,
+            proxy: answers.http_proxy.as_ref().map(|proxy| proxy.url().clone()),
+            no_proxy: answers.no_proxy.clone(),
+            ca_pem: answers.proxy_ca.clone(),
+        })
+    }
 }
 
 /// A mirror.

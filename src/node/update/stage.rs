@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     files::sync_directory,
-    node::paths::Paths,
+    node::{machine, paths::Paths},
 };
 
 /// What the rest of the appliance needs while an update is unpacked.
@@ -81,8 +81,7 @@ impl Stage {
 
 /// How many bytes may still be written below a directory.
 pub(super) fn free_bytes(directory: &Path) -> io::Result<u64> {
-    let found = rustix::fs::statvfs(directory)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    Ok(machine::room(directory)?.free)
 }
 
 /// Writes artefacts into the staging directory.

@@ -34,14 +34,25 @@ admin:x:1000:1000::/home/admin:/bin/bash
 const GROUP: &str = "root:x:0:\nshadow:x:42:\npalisade:x:900:\npalisade-console:x:902:\n\
     palisade-node:x:903:palisade-console\nadmin:x:1000:\n";
 
+/// As the image's own rules are told, with SSH and a cluster of nodes.
 const RULES: &str = r#"{"nftables":[
+{"metainfo":{"version":"1.1.3","json_schema_version":1}},
+{"table":{"family":"inet","name":"palisade","handle":1}},
 {"chain":{"family":"inet","table":"palisade","name":"input","type":"filter","hook":"input","policy":"drop"}},
+{"chain":{"family":"inet","table":"palisade","name":"more"}},
 {"chain":{"family":"inet","table":"palisade","name":"forward","type":"filter","hook":"forward","policy":"drop"}},
+{"chain":{"family":"inet","table":"palisade","name":"output","type":"filter","hook":"output","policy":"accept"}},
 {"set":{"family":"inet","table":"palisade","name":"published","elem":[443,22]}},
-{"rule":{"chain":"input","table":"palisade","expr":[{"match":{"op":"==","left":{"meta":{"key":"iif"}},"right":"lo"}},{"accept":null}]}},
-{"rule":{"chain":"input","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":"@published"}},{"accept":null}]}},
-{"rule":{"chain":"input","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":"10.9.0.0/24"}},{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":{"set":[2379,2380]}}},{"accept":null}]}},
-{"rule":{"chain":"input","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"udp","field":"dport"}},"right":546}},{"accept":null}]}}
+{"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"vmap":{"key":{"ct":{"key":"state"}},"data":{"set":[["established",{"accept":null}],["related",{"accept":null}],["invalid",{"drop":null}]]}}}]}},
+{"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"match":{"op":"==","left":{"meta":{"key":"iif"}},"right":"lo"}},{"accept":null}]}},
+{"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"match":{"op":"!=","left":{"meta":{"key":"iif"}},"right":"lo"}},{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":{"prefix":{"addr":"127.0.0.0","len":8}}}},{"drop":null}]}},
+{"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"icmp","field":"type"}},"right":{"set":["destination-unreachable","echo-request"]}}},{"limit":{"rate":50,"burst":5,"per":"second"}},{"accept":null}]}},
+{"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":"@published"}},{"accept":null}]}},
+{"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"udp","field":"dport"}},"right":546}},{"accept":null}]}},
+{"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"jump":{"target":"more"}}]}},
+{"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"limit":{"rate":6,"burst":5,"per":"minute"}},{"log":{"prefix":"refused: ","level":"info"}}]}},
+{"rule":{"family":"inet","chain":"more","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":"10.9.0.0/24"}},{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":{"set":[2379,2380]}}},{"accept":null}]}},
+{"rule":{"family":"inet","chain":"output","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":8080}},{"accept":null}]}}
 ]}"#;
 
 const SSHD: &str = "\
@@ -106,32 +117,31 @@ pub(super) fn good() -> Facts {
     directories(&mut facts);
     programs(&mut facts);
     entries(&mut facts);
-    facts.walk =
-        Some(Ok(Walk { setuid: vec!["/usr/sbin/unix_chkpwd".to_owned()], ..Walk::default() }));
+    facts.walk = Ok(Walk { setuid: vec!["/usr/sbin/unix_chkpwd".to_owned()], ..Walk::default() });
     let process = |command: &str, uid: u32| Process {
         command: command.to_owned(),
         status: format!(
             "Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nNoNewPrivs:\t1\nSeccomp:\t2\n"
         ),
     };
-    facts.processes = Some(Ok(vec![
+    facts.processes = Ok(vec![
         process("systemd", 0),
         process("palisade serve", 900),
         process("nats-server", 900),
-    ]));
-    facts.listeners = Some(Ok(vec![
+    ]);
+    facts.listeners = Ok(vec![
         listener(Protocol::Tcp, "[::]:443"),
         listener(Protocol::Tcp, "0.0.0.0:22"),
         listener(Protocol::Tcp, "127.0.0.1:4280"),
         listener(Protocol::Udp, "127.0.0.53:53"),
         listener(Protocol::Udp, "10.0.2.15:68"),
-    ]));
-    facts.settings = Some(Ok(Settings {
+    ]);
+    facts.settings = Ok(Settings {
         names: vec!["palisade.example.com".to_owned()],
         seal_apart: true,
         broker_is_ours: true,
-    }));
-    facts.port = Some(Ok(Port {
+    });
+    facts.port = Ok(Port {
         modern: true,
         weak: Vec::new(),
         certificate: Some(CertificateInfo {
@@ -143,7 +153,7 @@ pub(super) fn good() -> Facts {
             fingerprint: "AA".to_owned(),
             pin: String::new(),
         }),
-    }));
+    });
     facts
 }
 
@@ -295,7 +305,7 @@ fn entries(facts: &mut Facts) {
         ("/var/lib/palisade/keys", 900, 900, 0o700),
         ("/var/lib/palisade/keys/keystore", 900, 900, 0o600),
         ("/run/palisade-node", 0, 0, 0o755),
-        ("/run/palisade-node/serve.toml", 0, 900, 0o640),
+        ("/run/palisade-node/serve.toml", 0, 0, 0o644),
         ("/run/palisade-node/node.sock", 0, 903, 0o660),
         ("/usr/bin/palisade", 0, 0, 0o755),
         ("/usr/lib/palisade/update-keys/2026.pub", 0, 0, 0o644),
@@ -315,6 +325,7 @@ fn entries(facts: &mut Facts) {
         "/etc/gshadow-",
         "/boot",
         "/var/lib/palisade-node/ssh",
+        "/var/lib/palisade-node/ssh/ed25519",
     ] {
         facts.entries.insert(path.to_owned(), Ok(None));
     }

@@ -28,6 +28,13 @@ fn said(facts: &mut Facts, command: &str, from: &str, to: &str) {
     *text = text.replace(from, to);
 }
 
+/// Another rule in a chain of the firewall.
+fn rule(facts: &mut Facts, chain: &str, parts: &str) {
+    let head = format!(r#"{{"family":"inet","table":"palisade","chain":"{chain}""#);
+    let rule = format!(r#",{{"rule":{head},"expr":[{parts}]}}}}{}"#, "\n]}");
+    said(facts, network::RULES, "\n]}", &rule);
+}
+
 fn list(facts: &mut Facts, path: &str, names: &[&str]) {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     facts.lists.insert(path.to_owned(), Ok(Some(names)));
@@ -42,20 +49,20 @@ fn entry(facts: &mut Facts, path: &str, uid: u32, mode: u32) {
 }
 
 fn walked(facts: &mut Facts) -> &mut crate::doctor::facts::Walk {
-    facts.walk.as_mut().expect("walked").as_mut().expect("walked")
+    facts.walk.as_mut().expect("walked")
 }
 
 fn listens(facts: &mut Facts, protocol: Protocol, address: &str) {
-    let listeners = facts.listeners.as_mut().expect("looked").as_mut().expect("seen");
+    let listeners = facts.listeners.as_mut().expect("seen");
     listeners.push(listener(protocol, address));
 }
 
 fn port(facts: &mut Facts) -> &mut crate::doctor::facts::Port {
-    facts.port.as_mut().expect("looked").as_mut().expect("seen")
+    facts.port.as_mut().expect("seen")
 }
 
 fn process(facts: &mut Facts, command: &str, from: &str, to: &str) {
-    let processes = facts.processes.as_mut().expect("looked").as_mut().expect("seen");
+    let processes = facts.processes.as_mut().expect("seen");
     let process = processes.iter_mut().find(|process| process.command == command).expect("it runs");
     process.status = process.status.replace(from, to);
 }
@@ -189,6 +196,55 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("4.12", &[], |f| said(f, network::RULES, "[443,22]", "[443,22,8080]")),
     ("4.12", &[], |f| said(f, network::RULES, r#""right":546"#, r#""right":{"range":[500,600]}"#)),
     ("4.12", &[], |f| said(f, network::RULES, r#""right":546"#, r#""right":5353"#)),
+    // A rule without a port opens all of them.
+    ("4.12", &["4.13"], |f| rule(f, "more", r#"{"accept":null}"#)),
+    ("4.12", &["4.13"], |f| rule(f, "input", r#"{"counter":{"packets":1}},{"accept":null}"#)),
+    ("4.12", &[], |f| {
+        rule(
+            f,
+            "input",
+            r#"{"match":{"op":"==","left":{"meta":{"key":"iifname"}},"right":"eth0"}},{"accept":null}"#,
+        );
+    }),
+    // New connections are no answers.
+    ("4.12", &["4.13"], |f| {
+        said(
+            f,
+            network::RULES,
+            r#"["invalid",{"drop""#,
+            r#"["new",{"accept":null}],["invalid",{"drop""#,
+        );
+    }),
+    ("4.12", &["4.13"], |f| {
+        rule(
+            f,
+            "more",
+            r#"{"match":{"op":"in","left":{"ct":{"key":"state"}},"right":["established","new"]}},{"accept":null}"#,
+        );
+    }),
+    ("4.12", &["4.13"], |f| {
+        rule(
+            f,
+            "more",
+            r#"{"match":{"op":"!=","left":{"meta":{"key":"iif"}},"right":"lo"}},{"accept":null}"#,
+        );
+    }),
+    // The condition of a jump counts for the rules behind it.
+    ("4.12", &[], |f| {
+        rule(
+            f,
+            "input",
+            r#"{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":8443}},{"jump":{"target":"all"}}"#,
+        );
+        rule(f, "all", r#"{"accept":null}"#);
+    }),
+    ("4.12", &[], |f| {
+        rule(
+            f,
+            "input",
+            r#"{"vmap":{"key":{"payload":{"protocol":"tcp","field":"dport"}},"data":{"set":[[443,{"accept":null}],[8443,{"accept":null}]]}}}"#,
+        );
+    }),
     ("4.13", &[], |f| said(f, network::RULES, "[443,22]", "[443,5432]")),
     ("4.14", &[], |f| listens(f, Protocol::Tcp, "0.0.0.0:8080")),
     ("4.14", &[], |f| listens(f, Protocol::Udp, "[::]:123")),
@@ -286,6 +342,8 @@ admin:x:1000",
     ("6.9", &[], |f| entry(f, "/root", 0, 0o750)),
     ("6.10", &[], |f| replace(f, "/etc/login.defs", "PASS_MAX_DAYS\t365", "PASS_MAX_DAYS\t99999")),
     ("6.11", &[], |f| replace(f, "/etc/login.defs", "\nUMASK 027", "\nUMASK 022")),
+    // The last of two counts.
+    ("6.11", &[], |f| replace(f, "/etc/login.defs", "YESCRYPT\n", "YESCRYPT\nUMASK 022\n")),
     ("6.11", &[], |f| replace(f, "/etc/profile", "TMOUT=600", "TMOUT=0")),
     ("7.1", &[], |f| entry(f, "/etc/passwd", 0, 0o666)),
     ("7.2", &[], |f| entry(f, "/etc/shadow", 0, 0o644)),
@@ -367,7 +425,7 @@ admin:x:1000",
     ("9.8", &[], |f| port(f).certificate.as_mut().expect("there").not_after = NOW),
     ("9.8", &[], |f| port(f).certificate.as_mut().expect("there").names.clear()),
     ("9.9", &[], |f| {
-        f.settings.as_mut().expect("looked").as_mut().expect("seen").seal_apart = false;
+        f.settings.as_mut().expect("seen").seal_apart = false;
     }),
     ("2.13", &[], |f| {
         put(f, boot::SECURE_BOOT, "\u{6}\0\0\0\0");
