@@ -16,6 +16,7 @@ use crate::{
     },
     clock::{Clock, SystemClock, SystemRandom, Timestamp},
     config::SecretFile,
+    files::{self, PUBLIC},
     node::update::{
         self, DataFormat, INDEX, INDEX_SIGNATURE, Manifest, PublicKey, Release, SecretKey,
         TrustedKeys,

@@ -257,7 +257,8 @@ mod tests {
     async fn a_look_that_waits_for_ever_is_given_up() {
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         let wait = move |_: &Machine| receiver.recv().map_err(|error| error.to_string());
-        let seen = within(&Machine::default(), Duration::from_millis(50), "a dead disk", wait);
+        let machine = Machine::default();
+        let seen = within(&machine, Duration::from_millis(50), "a dead disk", wait);
         let why = seen.await.expect_err("it still waits");
         assert!(why.starts_with("looking at a dead disk takes more than"), "{why}");
         drop(sender);

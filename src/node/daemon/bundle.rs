@@ -54,7 +54,7 @@ fn place(context: &Context) -> PathBuf {
 }
 
 /// Makes a support bundle, which replaces the one before.
-pub(super) async fn bundle(context: &Context, ask: SupportBundle) -> Result<BundleMade> {
+pub(super) async fn make(context: &Context, ask: SupportBundle) -> Result<BundleMade> {
     let place = place(context);
     if place.exists() {
         fs::remove_dir_all(&place).map_err(Error::internal)?;
