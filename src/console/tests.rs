@@ -324,7 +324,7 @@ fn code_and_addresses_stand_in_one_row_each_and_nothing_is_cut() {
             shown.contains(&FINGERPRINT[..47]) && shown.contains(&FINGERPRINT[48..]),
             "{shown}"
         );
-        assert!(shown.contains("no backup yet") && !shown.contains("more:"), "{shown}");
+        assert!(shown.contains("Data disk") && !shown.contains("more:"), "{shown}");
     }
 }
 

@@ -181,11 +181,14 @@ impl Programs {
 
     /// A program of the image by its bare name; it has half a minute.
     pub fn run<'a>(&'a self, name: &'a str) -> Run<'a> {
-        let search = std::env::join_paths(&self.directories).unwrap_or_default();
+        // What a program starts itself is the machine's, also below another root.
+        let own =
+            DIRECTORIES.iter().map(PathBuf::from).filter(|own| !self.directories.contains(own));
+        let search = std::env::join_paths(self.directories.iter().cloned().chain(own));
         let mut command = Command::new(self.find(name).unwrap_or_else(|| name.into()));
         command
             .env_clear()
-            .env("PATH", search)
+            .env("PATH", search.unwrap_or_default())
             .env("LC_ALL", "C.UTF-8")
             .env("SYSTEMD_COLORS", "0")
             .env("SYSTEMD_PAGER", "")

@@ -14,6 +14,9 @@ export const NETWORK = { ipv4: `${GUEST}/24`, gateway: '10.66.0.2', dns: '10.66.
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
+/** The machine has ended by itself: nothing more is to be waited for. */
+class Ended extends Error {}
+
 /** Tries until `attempt` answers something, or fails with what it said last. */
 export async function until(what, seconds, attempt, every = 500) {
   const end = Date.now() + seconds * 1000;
@@ -23,6 +26,7 @@ export async function until(what, seconds, attempt, every = 500) {
       const found = await attempt();
       if (found) return found;
     } catch (error) {
+      if (error instanceof Ended) throw error;
       last = error.message;
     }
     await sleep(every);
@@ -87,8 +91,8 @@ export class Machine {
     this.sshPort = await freePort();
     this.begun = Date.now();
     for (const log of ['serial.log', 'probe.log']) fs.writeFileSync(this.at(log), '');
-    const cd = (file, id) =>
-      file ? ['-drive', `if=none,id=${id},file=${file},media=cdrom,readonly=on`, '-device', `ide-cd,drive=${id}`] : [];
+    const cd = (file, n) =>
+      file ? ['-drive', `if=none,id=cd${n},file=${file},media=cdrom,readonly=on`, '-device', `ide-cd,drive=cd${n},bus=ide.${n}`] : [];
     const probe = fs.readFileSync(path.join(import.meta.dirname, 'probe.service')).toString('base64');
     const strings = [
       `value=io.systemd.stub.kernel-cmdline-extra=systemd.wants=probe.service ${kernel}`,
@@ -101,7 +105,7 @@ export class Machine {
       '-device', 'virtio-scsi-pci,id=scsi0',
       '-drive', `if=none,id=d0,file=${this.at('disk.qcow2')},format=qcow2,discard=unmap,cache=writeback`,
       '-device', 'scsi-hd,drive=d0,bus=scsi0.0,bootindex=1',
-      ...cd(this.environment, 'cd0'), ...cd(this.cdrom, 'cd1'),
+      ...cd(this.environment, 0), ...cd(this.cdrom, 1),
       '-netdev', `user,id=n1,restrict=on,net=10.66.0.0/24,hostfwd=tcp:127.0.0.1:${this.port}-${GUEST}:443,hostfwd=tcp:127.0.0.1:${this.sshPort}-${GUEST}:22`,
       '-device', 'vmxnet3,netdev=n1', '-device', 'virtio-rng-pci',
       ...strings.flatMap((value) => ['-smbios', `type=11,${value}`]),
@@ -208,7 +212,7 @@ export class Machine {
   /** Waits until the appliance says that it is ready, and answers after how many seconds. */
   async ready(seconds = 300) {
     await until('/readyz', seconds, async () => {
-      if (this.process.exitCode !== null) throw new Error(`QEMU has ended: ${fs.readFileSync(this.at('qemu.log'), 'utf8')}`);
+      if (this.process.exitCode !== null) throw new Ended(`QEMU has ended: ${fs.readFileSync(this.at('qemu.log'), 'utf8')}`);
       const reply = await this.request('GET', '/readyz', { seconds: 10 });
       return reply.status === 200;
     });
