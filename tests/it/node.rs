@@ -181,7 +181,7 @@ async fn the_screen_shows_what_a_browser_and_its_administrator_need() {
     assert_eq!(status.urls[0], url);
 
     let screen = machine.screen().await;
-    for wanted in [t.setup_code(), &url, &fingerprint[..47], "no backup yet"] {
+    for wanted in [t.setup_code(), &url, &fingerprint[..47], "Data disk"] {
         assert!(screen.lines().any(|row| row.contains(wanted)), "{wanted} in {screen}");
     }
     let said = palisade(&["node", "status"], &machine.paths).output().await.expect("it runs");

@@ -34,8 +34,8 @@ export async function setUp(machine) {
 export class Session {
   constructor(machine, tokens) {
     this.machine = machine;
-    this.token = tokens.accessToken ?? tokens.session?.accessToken;
-    if (!this.token) throw new Error(`no token in ${JSON.stringify(tokens)}`);
+    this.token = tokens.tokens?.accessToken;
+    if (!this.token) throw new Error(`no token in an answer with ${Object.keys(tokens)}`);
   }
 
   static async begin(machine, email, scope) {
