@@ -49,6 +49,16 @@ function acceleration() {
   return accelerator === 'kvm' ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max'];
 }
 
+const running = new Set();
+
+/** Cuts every machine that still runs. */
+export async function cutAll() {
+  await Promise.all([...running].map((machine) => machine.cut()));
+}
+
+// Who ends the test ends its machines.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => cutAll().then(() => process.exit(130)));
+
 export class Machine {
   /** A machine with a disk of its own on top of `disk`; `tools` is the directory with QEMU. */
   constructor({ name, tools, work, disk, memory = 4096, environment, cdrom }) {
@@ -118,6 +128,8 @@ export class Machine {
     this.process = spawn(path.join(import.meta.dirname, 'in-tools'), [this.tools, ...args], { stdio: ['ignore', log, log] });
     fs.closeSync(log);
     this.ended = once(this.process, 'exit');
+    running.add(this);
+    this.ended.then(() => running.delete(this));
   }
 
   /** Power cut: what the guest has not written is lost. */
@@ -157,7 +169,9 @@ export class Machine {
     const socket = net.connect(this.at(to));
     await once(socket, 'connect');
     socket.end(text);
-    await once(socket, 'close');
+    // A machine that restarts reads nothing, and what it was told is lost with it.
+    await Promise.race([once(socket, 'close'), sleep(5000)]);
+    socket.destroy();
   }
 
   /** Types these on the serial console, one after the other, slowly enough for an emulated machine. */
@@ -169,7 +183,8 @@ export class Machine {
       await sleep(1500);
     }
     socket.end();
-    await once(socket, 'close');
+    await Promise.race([once(socket, 'close'), sleep(5000)]);
+    socket.destroy();
   }
 
   /** Waits until the console shows its pages and has been quiet for a while: a machine that starts does not hear. */

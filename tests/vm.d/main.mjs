@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { execFileSync } from 'node:child_process';
-import { Machine, NETWORK, until } from './machine.mjs';
+import { Machine, NETWORK, cutAll, until } from './machine.mjs';
 import { Session, codeOn, importCluster, setUp } from './appliance.mjs';
 
 const { VM_TOOLS: tools, VM_WORK: work, VM_BINARY: binary, VM_VERSION: version } = process.env;
@@ -269,6 +269,8 @@ for (const name of process.argv.slice(2)) {
   } catch (error) {
     failed += 1;
     note(`scenario ${name}`, `FAILED: ${error.message}`);
+  } finally {
+    await cutAll();
   }
 }
 table();
