@@ -60,7 +60,9 @@ impl RawAnswers {
     /// Takes away what is no property of this version.
     pub fn forget_unknown(&mut self) {
         let unknown: Vec<_> = self.0.keys().filter(|key| find(key).is_none()).cloned().collect();
-        unknown.iter().for_each(|key| self.remove(key));
+        for key in unknown {
+            self.remove(&key);
+        }
     }
 }
 
