@@ -212,7 +212,10 @@ impl Program {
             }
             Action::SupportBundle => {
                 let bundle = client.ask_as(KeepBundle {}, credentials, None, hear).await?;
-                vec![format!("The file is {} ({} KiB).", bundle.path, bundle.size / 1024)]
+                vec![
+                    format!("The file is {} ({} KiB).", bundle.path, bundle.size / 1024),
+                    "Fetch it with scp as admin, or another one at Appliance, Health.".to_owned(),
+                ]
             }
         })
     }

@@ -3,8 +3,9 @@
 //! in one, outside of this daemon's sandbox.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +22,8 @@ const KEPT: usize = 2;
 /// Bytes of one part.
 const PART: u64 = 1024 * 1024;
 
-/// Makes a bundle in the node's own directory.
+/// Makes a bundle in the node's own directory, from where the operator takes it
+/// over SSH: it has no secrets, and he no other way when the pages do not answer.
 pub(super) async fn keep(context: &Context, _ask: KeepBundle) -> Result<Bundle> {
     let directory = context.paths().state().join("support");
     let now = context.clock().now().to_string();
@@ -32,7 +34,19 @@ pub(super) async fn keep(context: &Context, _ask: KeepBundle) -> Result<Bundle> 
     let out = format!("--out={}", path.display());
     outside(context, &["support-bundle", &out]).await?.or_failure("Collecting")?;
     let size = fs::metadata(&path).map_err(|error| unwritable(&path, error))?.len();
+    for (place, mode) in [(&directory, 0o750), (&path, 0o640)] {
+        share(place, context.node.accounts.group, mode)
+            .map_err(|error| unwritable(place, error))?;
+    }
     Ok(Bundle { path: path.display().to_string(), size })
+}
+
+/// Lets the group of the node's socket read it.
+fn share(path: &Path, group: Option<u32>, mode: u32) -> io::Result<()> {
+    if let Some(group) = group {
+        chown(path, None, Some(group))?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 fn make_room(directory: &Path) -> io::Result<()> {

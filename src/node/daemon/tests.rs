@@ -17,7 +17,7 @@ use crate::{
         client::{Client, NoAnswer},
         properties::salvage,
         protocol::{
-            Amend, Answers, Ask, Credentials, Events, EventsTaken, Failure, Health,
+            Amend, Answers, Ask, Credentials, Events, EventsTaken, Failure, Health, KeepBundle,
             LONGEST_REQUEST, LogSource, Logs, NodeEvent, Power, SetUp, StatusRequest,
         },
     },
@@ -285,6 +285,32 @@ async fn other_answers_are_checked_kept_and_put_into_effect() {
     assert_eq!(status.waiting, report.waiting);
     let silent = Health::Silent { reason: report.waiting.expect("a reason") };
     assert_eq!(status.health, silent, "it is not said to be broken when it is not to be started");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_bundle_of_the_console_is_where_the_operator_can_fetch_it() {
+    let running = Running::start("palisade-console").await;
+    let path = running.paths().at("/usr/bin/palisade");
+    let script =
+        "#!/bin/sh\n[ \"$1\" = support-bundle ] && umask 077 && echo bundle >\"${2#--out=}\"\n";
+    fs::write(&path, script).expect("written");
+    let bundle = running.client().ask(KeepBundle {}).await.expect("a bundle");
+    assert_eq!(
+        (fs::read_to_string(&bundle.path).expect("there").as_str(), bundle.size),
+        ("bundle\n", 7)
+    );
+    let mode =
+        |path: &std::path::Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let path = std::path::Path::new(&bundle.path);
+    assert_eq!((mode(path), mode(path.parent().expect("a directory"))), (0o640, 0o750));
+    fs::write(
+        running.paths().at("/usr/bin/palisade"),
+        "#!/bin/sh\necho 'error: no room' >&2\nexit 1\n",
+    )
+    .expect("written");
+    let refused = running.refused(KeepBundle {}, None).await;
+    assert!(refused.message.contains("no room"), "{}", refused.message);
     running.end().await;
 }
 
