@@ -84,6 +84,8 @@ pub(super) struct Process {
     pub(super) command: String,
     /// `/proc/PID/status`.
     pub(super) status: String,
+    /// What AppArmor confines it to, e.g. `palisade-serve (enforce)`.
+    pub(super) profile: String,
 }
 
 /// Our settings.

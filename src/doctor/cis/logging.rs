@@ -225,16 +225,13 @@ fn enforcing(facts: &Facts) -> Seen {
 fn ours_confined(facts: &Facts) -> Seen {
     let mut wrong = Vec::new();
     let processes = facts.processes()?;
-    for (program, command) in [("palisade", "palisade serve"), ("nats-server", "nats-server")] {
-        if !processes.iter().any(|process| process.command == command) {
-            continue;
-        }
-        let enforced = profiles(facts)?.iter().any(|(name, mode)| {
-            let last = name.rsplit('/').next().unwrap_or(name);
-            last == program && *mode != "complain"
-        });
-        if !enforced {
-            wrong.push(format!("{program} has no profile"));
+    for command in ["palisade serve", "nats-server"] {
+        // By the process and not by the list of profiles: its unit asks for the profile.
+        let loose = processes
+            .iter()
+            .find(|process| process.command == command && !process.profile.ends_with("(enforce)"));
+        if let Some(process) = loose {
+            wrong.push(format!("{command} is {}", process.profile));
         }
     }
     Ok(Verdict::unless(&wrong, "each has a profile"))

@@ -12,9 +12,9 @@ pub(super) const UNITS: &[&str] = &[
     "palisade-healthy.service",
 ];
 
-/// How exposed systemd calls a unit.
-pub(super) fn exposure(unit: &str) -> String {
-    format!("systemd-analyze security --no-pager {unit}")
+/// How exposed systemd calls them. It is asked once: it takes long to begin.
+pub(super) fn exposures() -> String {
+    format!("systemd-analyze security --no-pager {}", UNITS.join(" "))
 }
 
 macro_rules! sandboxed {
@@ -74,12 +74,11 @@ pub(super) const CHECKS: &[Check] = &[
 const MOST_EXPOSED: u32 = 20;
 
 fn sandbox(facts: &Facts, unit: &str) -> Seen {
-    let text = facts.output(&exposure(unit))?;
-    let line = text
-        .lines()
-        .find(|line| line.contains("Overall exposure level"))
-        .ok_or_else(|| format!("systemd gives no level for {unit}"))?;
-    let level = line.split(':').nth(1).and_then(|rest| rest.split_whitespace().next());
+    let text = facts.output(&exposures())?;
+    let label = format!("Overall exposure level for {unit}:");
+    let rest = text.lines().find_map(|line| Some(line.split_once(&label)?.1));
+    let rest = rest.ok_or_else(|| format!("systemd gives no level for {unit}"))?;
+    let level = rest.split_whitespace().next();
     let level = level.ok_or("systemd gives no level")?;
     let tenths = level.split_once('.').and_then(|(whole, part)| {
         Some(whole.parse::<u32>().ok()? * 10 + part.parse::<u32>().ok()?)
@@ -101,7 +100,7 @@ fn unprivileged(facts: &Facts) -> Seen {
     }
     let ours =
         |process: &&Process| ["palisade serve", "nats-server"].contains(&process.command.as_str());
-    for Process { command, status } in processes.iter().filter(ours) {
+    for Process { command, status, .. } in processes.iter().filter(ours) {
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next())

@@ -86,6 +86,5 @@ pub(in crate::doctor) fn commands() -> Vec<String> {
         super::logging::AUDIT_STATE,
         super::logging::AUDIT_RULES,
     ];
-    let exposures = own::UNITS.iter().map(|unit| own::exposure(unit));
-    fixed.iter().map(|command| (*command).to_owned()).chain(exposures).collect()
+    fixed.iter().map(|command| (*command).to_owned()).chain([own::exposures()]).collect()
 }

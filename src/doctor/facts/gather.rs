@@ -1,4 +1,4 @@
-//! Asking the machine for everything that the checks look at, all at once.
+//! Asking the machine for everything that the checks look at.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{Entry, Facts, Process, Settings};
@@ -29,6 +29,9 @@ const WALK_LIMIT: Duration = Duration::from_mins(1);
 /// Programs that look at the whole system take longer on a slow machine.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(20);
 
+/// How many of them run at the same time.
+const PROGRAMS_AT_ONCE: usize = 2;
+
 /// Files and directories are many, and few of them are on the disk.
 const FILES_LIMIT: Duration = Duration::from_secs(20);
 
@@ -45,13 +48,15 @@ pub async fn gather(
     let processes = within(machine, FILES_LIMIT, "the processes", processes);
     let listeners = within(machine, FILES_LIMIT, "the sockets", listeners);
     let patient = machine.clone().with_limit(PROGRAM_LIMIT);
-    let programs = join_all(cis::commands().into_iter().map(|command| {
+    let programs = stream::iter(cis::commands().into_iter().map(|command| {
         let patient = &patient;
         async move {
             let answer = patient.run(&command).await;
             (command, answer)
         }
     }));
+    // All at once would take each other's time on a small machine.
+    let programs = programs.buffer_unordered(PROGRAMS_AT_ONCE).collect::<BTreeMap<_, _>>();
     let port = async {
         match config {
             Ok(config) => tls::look(config.server.listen).await,
@@ -63,7 +68,7 @@ pub async fn gather(
     Facts {
         // What is missing in these was not looked at, which fails its check.
         files: files.unwrap_or_default(),
-        programs: programs.into_iter().collect(),
+        programs,
         lists: lists.unwrap_or_default(),
         entries: entries.unwrap_or_default(),
         walk,
@@ -215,7 +220,9 @@ fn processes(machine: &Machine) -> Result<Vec<Process>, String> {
             Some(word) => format!("{program} {word}"),
             None => program.to_owned(),
         };
-        found.push(Process { command, status });
+        let profile = machine.read(format!("/proc/{pid}/attr/current")).ok().flatten();
+        let profile = profile.unwrap_or_default().trim().to_owned();
+        found.push(Process { command, status, profile });
     }
     Ok(found)
 }

@@ -123,6 +123,7 @@ pub(super) fn good() -> Facts {
         status: format!(
             "Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nNoNewPrivs:\t1\nSeccomp:\t2\n"
         ),
+        profile: "palisade-serve (enforce)".to_owned(),
     };
     facts.processes = Ok(vec![
         process("systemd", 0),
@@ -287,9 +288,8 @@ fn programs(facts: &mut Facts) {
     said(logging::AUDIT_STATE, "enabled 2\nfailure 1\n");
     let rules: Vec<_> = AUDIT_KEYS.iter().map(|key| format!("-w /x -p wa -k {key}")).collect();
     said(logging::AUDIT_RULES, &rules.join("\n"));
-    for unit in own::UNITS {
-        said(&own::exposure(unit), &format!("→ Overall exposure level for {unit}: 1.8 OK 🙂\n"));
-    }
+    let level = |unit| format!("→ Overall exposure level for {unit}: 1.8 OK 🙂\n");
+    said(&own::exposures(), &own::UNITS.iter().map(level).collect::<String>());
 }
 
 fn entries(facts: &mut Facts) {

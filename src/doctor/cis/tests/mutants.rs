@@ -67,6 +67,16 @@ fn process(facts: &mut Facts, command: &str, from: &str, to: &str) {
     process.status = process.status.replace(from, to);
 }
 
+fn profile(facts: &mut Facts, command: &str, profile: &str) {
+    let processes = facts.processes.as_mut().expect("seen");
+    let process = processes.iter_mut().find(|process| process.command == command).expect("it runs");
+    profile.clone_into(&mut process.profile);
+}
+
+fn exposed(facts: &mut Facts, unit: &str, level: &str) {
+    said(facts, &own::exposures(), &format!("{unit}: 1.8 OK"), &format!("{unit}: {level}"));
+}
+
 const NODE: &str = "/var/lib/palisade-node";
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -405,20 +415,14 @@ admin:x:1000",
             "palisade (enforce)\nother (complain)",
         );
     }),
-    ("8.16", &["8.17"], |f| put(f, "/sys/module/apparmor/parameters/enabled", "N\n")),
-    ("8.17", &[], |f| {
-        replace(
-            f,
-            "/sys/kernel/security/apparmor/profiles",
-            "/usr/bin/nats-server",
-            "/usr/bin/other",
-        );
-    }),
-    ("9.1", &[], |f| said(f, &own::exposure(own::UNITS[0]), "1.8 OK", "2.1 OK")),
-    ("9.2", &[], |f| said(f, &own::exposure(own::UNITS[1]), "1.8 OK", "9.6 UNSAFE")),
-    ("9.3", &[], |f| said(f, &own::exposure(own::UNITS[2]), "1.8 OK", "2.5 OK")),
-    ("9.4", &[], |f| said(f, &own::exposure(own::UNITS[3]), "1.8 OK", "2.5 OK")),
-    ("9.5", &[], |f| said(f, &own::exposure(own::UNITS[4]), "1.8 OK", "10.0 X")),
+    ("8.16", &[], |f| put(f, "/sys/module/apparmor/parameters/enabled", "N\n")),
+    ("8.17", &[], |f| profile(f, "nats-server", "unconfined")),
+    ("8.17", &[], |f| profile(f, "palisade serve", "palisade-serve (complain)")),
+    ("9.1", &[], |f| exposed(f, own::UNITS[0], "2.1 OK")),
+    ("9.2", &[], |f| exposed(f, own::UNITS[1], "9.6 UNSAFE")),
+    ("9.3", &[], |f| exposed(f, own::UNITS[2], "2.5 OK")),
+    ("9.4", &[], |f| exposed(f, own::UNITS[3], "2.5 OK")),
+    ("9.5", &[], |f| exposed(f, own::UNITS[4], "10.0 X")),
     ("9.6", &[], |f| process(f, "palisade serve", "Uid:\t900", "Uid:\t0")),
     ("9.6", &[], |f| process(f, "nats-server", "Seccomp:\t2", "Seccomp:\t0")),
     ("9.7", &[], |f| port(f).weak.push("TLS 1.0")),
