@@ -29,6 +29,8 @@ pub(super) fn render(plan: &Plan<'_>) -> String {
         },
         "client-transport-security": tls,
         "peer-transport-security": tls,
+        // What Patroni speaks to. On the command line it is the default, in a file it is not.
+        "enable-grpc-gateway": true,
         // A node that comes back from a cut link must not unseat the leader.
         "pre-vote": true,
         "heartbeat-interval": 100,

@@ -52,7 +52,9 @@ fn etcd_hears_certificates_only_and_knows_all_members() {
     );
     assert_eq!(text(&etcd, &["initial-cluster-state"]), "new");
     assert_eq!(text(&etcd, &["initial-cluster-token"]), "palisade-0123456789ab");
-    assert_eq!(found(&etcd, &["pre-vote"]), &Value::Bool(true));
+    for setting in ["pre-vote", "enable-grpc-gateway"] {
+        assert_eq!(found(&etcd, &[setting]), &Value::Bool(true), "{setting}");
+    }
     for part in ["client-transport-security", "peer-transport-security"] {
         assert_eq!(found(&etcd, &[part, "client-cert-auth"]), &Value::Bool(true));
         let key = text(&etcd, &[part, "key-file"]);
