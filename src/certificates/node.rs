@@ -188,10 +188,10 @@ impl NodeCertificate {
 
     /// Why this certificate is to be replaced whatever it is for; nothing when it is not.
     pub fn renewal(&self, authority: &InternalCa, now: Timestamp) -> Option<Renewal> {
-        if self.issued_by.as_deref() != authority.key_identifier() {
-            Some(Renewal::Authority)
-        } else {
+        if self.issued_by.as_deref() == authority.key_identifier() {
             self.info.is_due_for_renewal(now).then_some(Renewal::Due)
+        } else {
+            Some(Renewal::Authority)
         }
     }
 }

@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use crate::peers::{Running, peer};
 
 /// How long a cluster may take to agree on a machine that does other things too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Three nodes on one machine.
 struct Cluster {

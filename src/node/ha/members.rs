@@ -147,6 +147,13 @@ impl Members {
         Ok(more)
     }
 
+    /// What a node can be called that asks for this name: the same, or the same
+    /// with a number behind it when a member has it.
+    pub fn free_name(&self, wanted: &NodeName) -> NodeName {
+        let taken: Vec<_> = self.members.iter().map(|member| member.name.clone()).collect();
+        wanted.free_among(&taken)
+    }
+
     /// Whether a node of this name and address could join.
     pub fn could_take(&self, name: &NodeName, address: Ipv4Addr) -> Result<(), MemberFault> {
         place_is_free(&self.members, name, address)
@@ -163,12 +170,12 @@ impl Members {
     pub fn with_certificate(
         &self,
         name: &NodeName,
-        certificate: String,
+        certificate: &str,
     ) -> Result<Self, MemberFault> {
         self.get(name)?;
         let mut members = self.members.clone();
         for member in members.iter_mut().filter(|member| member.name == *name) {
-            member.certificate.clone_from(&certificate);
+            certificate.clone_into(&mut member.certificate);
         }
         Self::checked(self.cluster, members)
     }
@@ -195,6 +202,9 @@ impl Members {
     }
 
     /// The text of the file, as it also goes to a node that joins.
+    ///
+    /// # Panics
+    /// Never: names, addresses and times have a text.
     pub fn to_json(&self) -> String {
         let written =
             Written { version: VERSION, cluster: self.cluster, members: self.members.clone() };

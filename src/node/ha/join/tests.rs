@@ -139,7 +139,7 @@ fn invited(clock: &TestClock) -> (Invitation, JoinCode) {
 fn the_right_code_lets_the_node_in() {
     let clock = clock();
     let (mut invitation, code) = invited(&clock);
-    clock.advance(LIFETIME - Duration::from_secs(1));
+    clock.advance(LIFETIME.saturating_sub(Duration::from_secs(1)));
     let outcome = undisturbed(&code, &mut invitation, &clock);
     assert_eq!(outcome.received, Ok(introduction(2)));
     let joined = outcome.joined.expect("it is in");
@@ -204,7 +204,7 @@ fn an_expired_code_is_refused_however_the_clock_is_set() {
 fn a_code_that_expires_during_the_exchange_lets_nobody_in() {
     let clock = clock();
     let (mut invitation, code) = invited(&clock);
-    clock.advance(LIFETIME - Duration::from_secs(1));
+    clock.advance(LIFETIME.saturating_sub(Duration::from_secs(1)));
     let outcome = exchange(&code, &mut invitation, &clock, |step, _| {
         if step == Step::ProofOfJoining {
             clock.advance(Duration::from_secs(1));

@@ -17,7 +17,10 @@ impl NodeName {
 
     /// This name, or the same with the first free number behind it: appliances
     /// that nobody has named all have the same name.
-    pub fn free_among<'a>(&self, taken: impl Iterator<Item = &'a Self> + Clone) -> Self {
+    ///
+    /// # Panics
+    /// Never: there are more numbers than nodes.
+    pub fn free_among(&self, taken: &[Self]) -> Self {
         let numbered = (2_u32..).map(|number| {
             let end = format!("-{number}");
             // Cut in front of the number; a hyphen before another would still be a name.
@@ -25,8 +28,7 @@ impl NodeName {
             Self(format!("{}{end}", &self.0[..kept]))
         });
         let mut candidates = std::iter::once(self.clone()).chain(numbered);
-        let is_free = |name: &Self| taken.clone().all(|other| other != name);
-        candidates.find(is_free).expect("there are more numbers than nodes")
+        candidates.find(|name| !taken.contains(name)).expect("there are more numbers than nodes")
     }
 }
 

@@ -88,6 +88,7 @@ fn three_nodes_are_all_and_none_is_too_few() {
     assert_eq!(cluster(3).with(member(4)), Err(MemberFault::Full));
     assert_eq!(cluster(3).could_take(&name("n4"), member(4).address), Err(MemberFault::Full));
     assert_eq!(cluster(1).without(&name("n1")), Err(MemberFault::Empty));
+    assert_eq!(cluster(2).free_name(&name("n2")), name("n2-2"));
     assert_eq!(cluster(1).without(&name("n2")), Err(MemberFault::Unknown(name("n2"))));
 }
 
@@ -103,10 +104,10 @@ fn who_leaves_makes_room_for_a_new_machine_in_the_same_place() {
 #[test]
 fn a_renewed_certificate_is_the_members_own() {
     let three = cluster(3);
-    let renewed = three.with_certificate(&name("n2"), "BB".to_owned()).expect("renewed");
+    let renewed = three.with_certificate(&name("n2"), "BB").expect("renewed");
     assert_eq!(renewed.get(&name("n2")).expect("there").certificate, "BB");
     assert_eq!(renewed.get(&name("n3")).expect("there").certificate, "AA:03");
-    let stolen = three.with_certificate(&name("n2"), "AA:03".to_owned());
+    let stolen = three.with_certificate(&name("n2"), "AA:03");
     assert_eq!(stolen, Err(MemberFault::SameCertificate(name("n2"))));
 }
 
@@ -163,10 +164,10 @@ fn a_name_is_one_label_and_a_taken_one_gets_a_number() {
         assert_eq!(wrong.parse::<NodeName>(), Err(NotANodeName), "{wrong:?}");
     }
     let taken = [name("palisade"), name("palisade-2")];
-    assert_eq!(name("palisade").free_among(taken.iter()), name("palisade-3"));
-    assert_eq!(name("other").free_among(taken.iter()), name("other"));
+    assert_eq!(name("palisade").free_among(&taken), name("palisade-3"));
+    assert_eq!(name("other").free_among(&taken), name("other"));
     let long = name(&"x".repeat(63));
-    let free = long.free_among([long.clone()].iter());
+    let free = long.free_among(&[long.clone()]);
     assert_eq!(free.as_str().parse(), Ok(free.clone()));
     assert_eq!(free.as_str().len(), 63);
 }

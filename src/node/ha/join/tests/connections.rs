@@ -16,7 +16,7 @@ use crate::clock::SystemClock;
 /// Short where nothing is waited for but what never comes.
 const IMPATIENT: Duration = Duration::from_millis(100);
 
-fn door<'a>(invitation: &'a Mutex<Option<Invitation>>, limits: Limits) -> Door<'a> {
+fn door(invitation: &Mutex<Option<Invitation>>, limits: Limits) -> Door<'_> {
     Door { own: introduction(1), invitation, clock: &SystemClock, random: &RANDOM, limits }
 }
 
