@@ -167,7 +167,7 @@ fn a_name_is_one_label_and_a_taken_one_gets_a_number() {
     assert_eq!(name("palisade").free_among(&taken), name("palisade-3"));
     assert_eq!(name("other").free_among(&taken), name("other"));
     let long = name(&"x".repeat(63));
-    let free = long.free_among(&[long.clone()]);
+    let free = long.free_among(std::slice::from_ref(&long));
     assert_eq!(free.as_str().parse(), Ok(free.clone()));
     assert_eq!(free.as_str().len(), 63);
 }
