@@ -32,7 +32,7 @@ pub use claims::Revocations;
 pub use control::{Inbound, InboundKind, InboundTotals, Reply};
 pub use dial::AGENT_ALPN;
 pub use keys::{AgentKey, AgentPublicKey};
-pub use server::{BrokerState, BusSettings, TlsFiles, configuration};
+pub use server::{BrokerState, BusSettings, ClusterSettings, PeerTls, TlsFiles, configuration};
 pub use trust::Trust;
 
 use crate::{

@@ -1,7 +1,8 @@
 //! The certificates of this installation and the TLS that uses them.
 //!
 //! Owns: issuing from the internal CA ([`InternalCa`]), checking what an
-//! administrator imports ([`validate_import`]), what people read about a
+//! administrator imports ([`validate_import`]), the certificates by which the
+//! nodes of a cluster know each other ([`NodeCertificate`]), what people read about a
 //! certificate ([`CertificateInfo`]), and the TLS settings of the server, whose
 //! certificate can be exchanged while connections are open
 //! ([`CertificateStore`], [`server_config`]).
@@ -12,6 +13,7 @@
 mod authority;
 mod import;
 mod info;
+mod node;
 mod pem;
 mod server;
 #[cfg(test)]
@@ -21,5 +23,6 @@ mod tls;
 pub use authority::InternalCa;
 pub use import::{ImportedCertificate, validate_import};
 pub use info::{Alarm, CertificateInfo};
+pub use node::{ClusterUser, NodeCertificate, Renewal};
 pub use server::ServerCertificate;
 pub use tls::{CertificateStore, server_config};

@@ -30,7 +30,7 @@
 //! Start at [`Keystore::create`].
 
 mod authority;
-mod crypto;
+pub(crate) mod crypto;
 mod directory;
 mod fault;
 mod format;

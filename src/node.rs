@@ -3,7 +3,8 @@
 //!
 //! Owns: the OVF properties and their checks, first boot, the files that are
 //! rendered for systemd's services, the node daemon and its protocol, updates
-//! of the image and their health check.
+//! of the image and their health check; what makes three nodes one cluster
+//! ([`ha`]).
 //! Must not know: tenants, users, HTTP routes or SQL. The management plane asks
 //! the node daemon over a local socket; the daemon asks the management plane
 //! over its public port, like anybody else.
@@ -17,6 +18,7 @@ pub mod client;
 pub mod daemon;
 pub mod descriptor;
 pub mod first_boot;
+pub mod ha;
 pub mod host;
 pub mod machine;
 pub mod network;

@@ -58,6 +58,35 @@ pub struct BusSettings {
     pub monitoring: Option<SocketAddr>,
     /// The most connections at once.
     pub max_connections: u32,
+    /// The brokers of the other nodes; `None` for a broker on its own.
+    pub cluster: Option<ClusterSettings>,
+}
+
+/// How the brokers of a cluster find each other, and know each other by
+/// certificates.
+#[derive(Clone, Debug)]
+pub struct ClusterSettings {
+    /// What this broker is called; no two have the same name.
+    pub name: String,
+    /// Where it listens for the others.
+    pub listen: SocketAddr,
+    /// Where the others listen.
+    pub peers: Vec<SocketAddr>,
+    /// What it shows the others and expects of them.
+    pub tls: PeerTls,
+}
+
+/// Certificate, key and CA of the connections between brokers, as PEM files.
+/// The certificate is a server's and a client's, for the address that the
+/// others dial. They are read again at [`Supervisor::reload`].
+#[derive(Clone, Debug)]
+pub struct PeerTls {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+    /// The CA that has issued the certificates of all brokers.
+    pub authority: PathBuf,
 }
 
 impl BusSettings {
@@ -72,6 +101,7 @@ impl BusSettings {
             websocket: SocketAddr::from(([127, 0, 0, 1], 4280)),
             monitoring: None,
             max_connections: 20_000,
+            cluster: None,
         }
     }
 
@@ -86,6 +116,26 @@ impl BusSettings {
                     "this listener has no TLS and must be on loopback",
                 ));
             }
+        }
+        self.cluster.as_ref().map_or(Ok(()), ClusterSettings::check)
+    }
+}
+
+impl ClusterSettings {
+    fn check(&self) -> Result<()> {
+        let fits = !self.name.is_empty()
+            && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        if !fits {
+            return Err(Error::invalid(
+                "bus.cluster.name",
+                "a broker's name has letters, digits, '-' and '_' only",
+            ));
+        }
+        if self.peers.contains(&self.listen) {
+            return Err(Error::invalid(
+                "bus.cluster.peers",
+                format!("{} is this broker itself", self.listen),
+            ));
         }
         Ok(())
     }
@@ -350,6 +400,9 @@ fn take_ports(settings: &BusSettings) -> Result<SocketAddr> {
     }
     if let Some(address) = settings.monitoring {
         take("bus.monitoring", address)?;
+    }
+    if let Some(cluster) = &settings.cluster {
+        take("bus.cluster.listen", cluster.listen)?;
     }
     take("bus.websocket", settings.websocket)
 }

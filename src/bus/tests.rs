@@ -2,6 +2,7 @@
 
 mod accounts;
 mod broker;
+mod cluster;
 mod flow;
 mod gateway;
 mod isolation;

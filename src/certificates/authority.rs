@@ -10,7 +10,7 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer};
 
 use super::{info::CertificateInfo, pem, server::ServerCertificate};
 use crate::{
@@ -32,6 +32,7 @@ pub struct InternalCa {
     certificate_pem: String,
     certificate: CertificateDer<'static>,
     info: CertificateInfo,
+    key_identifier: Option<Vec<u8>>,
     key_pem: Secret<String>,
 }
 
@@ -50,8 +51,14 @@ impl InternalCa {
         if key.expose().public_key_raw() != &*parsed.public_key().subject_public_key.data {
             return Err(Error::internal("the key of the internal CA does not fit its certificate"));
         }
+        let key_identifier =
+            parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(found) => Some(found.0.to_vec()),
+                _ => None,
+            });
         Ok(Self {
             certificate_pem: pem::encode("CERTIFICATE", &certificate),
+            key_identifier,
             certificate,
             info,
             key_pem: key_pem.clone(),
@@ -68,6 +75,11 @@ impl InternalCa {
         &self.info
     }
 
+    /// What certificates name the CA's key by.
+    pub(super) fn key_identifier(&self) -> Option<&[u8]> {
+        self.key_identifier.as_deref()
+    }
+
     /// Issues a certificate for a server with these names, and a key of its own
     /// (ECDSA P-256). With `subdomains_of`, names one level below that one are
     /// covered too, for the tenants' own addresses. It lives 397 days, or as
@@ -82,20 +94,38 @@ impl InternalCa {
         let Some(first) = names.first() else {
             return Err(Error::invalid("names", "at least one name is needed"));
         };
+        let profile = Profile {
+            // RFC 5280 allows 64 characters there; the names that count come below.
+            common_name: Some(first.as_str()).filter(|name| name.len() <= 64),
+            names: alternative_names(names, subdomains_of)?,
+            purposes: vec![ExtendedKeyUsagePurpose::ServerAuth],
+            life: LONGEST_LIFE,
+        };
+        let (leaf, key) = self.issue(profile, now, random)?;
+        ServerCertificate::new(vec![leaf], key, self.certificate_pem.clone())
+    }
+
+    /// Issues a certificate of this profile for a new ECDSA P-256 key. It lives
+    /// as long as the profile says or as long as the CA, whichever is shorter.
+    pub(super) fn issue(
+        &self,
+        profile: Profile<'_>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        // RFC 5280 allows 64 characters there; the names that count come below.
-        if first.as_str().len() <= 64 {
-            params.distinguished_name.push(DnType::CommonName, first.as_str());
+        if let Some(name) = profile.common_name {
+            params.distinguished_name.push(DnType::CommonName, name);
         }
-        params.subject_alt_names = alternative_names(names, subdomains_of)?;
+        params.subject_alt_names = profile.names;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = profile.purposes;
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(SerialNumber::from_slice(&serial(random)));
         let from = now.minus(HEAD_START);
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        let to = from.plus(LONGEST_LIFE).min(self.info.not_after);
+        let to = from.plus(profile.life).min(self.info.not_after);
         params.not_before = epoch + from.since(Timestamp::from_seconds(0));
         params.not_after = epoch + to.since(Timestamp::from_seconds(0));
 
@@ -108,11 +138,22 @@ impl InternalCa {
         let key = Secret::new(key);
         let leaf = params.signed_by(key.expose(), &issuer).map_err(Error::internal)?;
         let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.expose().serialize_der()));
-        ServerCertificate::new(vec![leaf.der().clone()], der, self.certificate_pem.clone())
+        Ok((leaf.der().clone(), der))
     }
 }
 
-fn alternative_names(names: &[HostName], subdomains_of: Option<&HostName>) -> Result<Vec<SanType>> {
+/// What tells one kind of certificate from another.
+pub(super) struct Profile<'a> {
+    pub(super) common_name: Option<&'a str>,
+    pub(super) names: Vec<SanType>,
+    pub(super) purposes: Vec<ExtendedKeyUsagePurpose>,
+    pub(super) life: Duration,
+}
+
+pub(super) fn alternative_names(
+    names: &[HostName],
+    subdomains_of: Option<&HostName>,
+) -> Result<Vec<SanType>> {
     let wildcard =
         subdomains_of.filter(|name| name.address().is_none()).map(|name| format!("*.{name}"));
     let plain = names.iter().map(|name| match name.address() {

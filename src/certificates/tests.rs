@@ -4,3 +4,4 @@ mod forge;
 mod handshake;
 mod import;
 mod info;
+mod node;

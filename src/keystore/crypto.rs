@@ -18,21 +18,21 @@ use crate::{
 };
 
 /// A key of one of the operations below.
-pub(super) type Key = Secret<[u8; 32]>;
+pub(crate) type Key = Secret<[u8; 32]>;
 
 /// Bytes that [`seal`] adds to the plain text.
-pub(super) const OVERHEAD: usize = NONCE + TAG;
+pub(crate) const OVERHEAD: usize = NONCE + TAG;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 
 /// `N` random bytes that are overwritten when dropped.
-pub(super) fn random_secret<const N: usize>(random: &dyn Random) -> Secret<[u8; N]> {
+pub(crate) fn random_secret<const N: usize>(random: &dyn Random) -> Secret<[u8; N]> {
     Secret::new(random_bytes(random))
 }
 
 /// The parts, each after its length in eight bytes, so that no two different
 /// lists of parts have the same encoding.
-pub(super) fn encode(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn encode(parts: &[&[u8]]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
         encoded.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -52,7 +52,7 @@ impl hkdf::KeyType for Length {
 
 /// The subkey of `master` for `purpose` in `context`, by HKDF-SHA-512. Subkeys
 /// of different purposes or contexts tell nothing about each other or `master`.
-pub(super) fn subkey<const N: usize>(
+pub(crate) fn subkey<const N: usize>(
     master: &[u8],
     purpose: &str,
     context: &[&[u8]],
@@ -70,7 +70,7 @@ pub(super) fn subkey<const N: usize>(
 }
 
 /// HMAC-SHA-256 of the parts under `key`.
-pub(super) fn keyed_digest(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn keyed_digest(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), &encode(parts));
     let mut digest = [0; 32];
     digest.copy_from_slice(tag.as_ref());
@@ -78,7 +78,7 @@ pub(super) fn keyed_digest(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// SHA-256 of `bytes`: finds damage, proves nothing.
-pub(super) fn plain_digest(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn plain_digest(bytes: &[u8]) -> [u8; 32] {
     let mut sum = [0; 32];
     sum.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     sum
@@ -86,7 +86,7 @@ pub(super) fn plain_digest(bytes: &[u8]) -> [u8; 32] {
 
 /// Seals `plain` under `key`, bound to `bound`: nonce, cipher text, tag.
 /// Appends to `out`, so that a caller can put its own prefix first.
-pub(super) fn seal(out: &mut Vec<u8>, key: &Key, bound: &[u8], plain: &[u8], random: &dyn Random) {
+pub(crate) fn seal(out: &mut Vec<u8>, key: &Key, bound: &[u8], plain: &[u8], random: &dyn Random) {
     let nonce: [u8; NONCE] = random_bytes(random);
     // The plain text is encrypted where it lies. Reserving first means that no
     // growing vector leaves a copy of it behind.
@@ -101,7 +101,7 @@ pub(super) fn seal(out: &mut Vec<u8>, key: &Key, bound: &[u8], plain: &[u8], ran
 }
 
 /// Opens what [`seal`] made; `None` unless key, bound data and every bit match.
-pub(super) fn open(key: &Key, bound: &[u8], sealed: &[u8]) -> Option<Secret<Vec<u8>>> {
+pub(crate) fn open(key: &Key, bound: &[u8], sealed: &[u8]) -> Option<Secret<Vec<u8>>> {
     let (nonce, rest) = sealed.split_first_chunk::<NONCE>()?;
     let (cipher_text, tag) = rest.split_last_chunk::<TAG>()?;
     let mut plain = Zeroizing::new(vec![0; cipher_text.len()]);
@@ -117,7 +117,7 @@ pub(super) fn open(key: &Key, bound: &[u8], sealed: &[u8]) -> Option<Secret<Vec<
 }
 
 /// [`open`] for a value of known length, e.g. a wrapped key.
-pub(super) fn open_array<const N: usize>(
+pub(crate) fn open_array<const N: usize>(
     key: &Key,
     bound: &[u8],
     sealed: &[u8],

@@ -11,6 +11,7 @@ mod config;
 mod coverage;
 mod crash;
 mod doctor;
+mod engines;
 mod first_boot;
 mod fleet;
 mod guards;

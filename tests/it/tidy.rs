@@ -17,7 +17,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bus", &[]),
     ("keystore", &[]),
     ("observability", &[]),
-    ("node", &[]),
+    // What a node hands over when another joins is sealed with the keystore's operations.
+    ("node", &["keystore"]),
     ("vault", &["keystore", "store"]),
     ("audit", &["keystore", "observability", "rbac", "store", "vault"]),
     ("certificates", &["bus"]),

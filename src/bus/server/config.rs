@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{BusSettings, TlsFiles};
+use super::{BusSettings, PeerTls, TlsFiles};
 use crate::{
     bus::{claims, trust::Trust},
     clock::Timestamp,
@@ -48,7 +48,9 @@ pub(super) fn render(
         text.write_fmt(content).expect("writing to a string cannot fail");
         text.push('\n');
     };
-    line(format_args!("server_name: palisade"));
+    // The name has been checked: it has nothing that would end the quotes.
+    let name = settings.cluster.as_ref().map_or("palisade", |cluster| &cluster.name);
+    line(format_args!("server_name: \"{name}\""));
     if let Some(address) = settings.listen {
         let tls = tls.ok_or_else(|| {
             Error::invalid("bus.listen", "this listener needs a certificate and a key")
@@ -57,8 +59,8 @@ pub(super) fn render(
         // The broker itself refuses TLS below 1.2 and suites without forward secrecy.
         line(format_args!(
             "tls {{ cert_file: {}, key_file: {}, timeout: 5 }}",
-            quoted(&tls.certificate)?,
-            quoted(&tls.key)?
+            quoted("bus.listen", &tls.certificate)?,
+            quoted("bus.listen", &tls.key)?
         ));
     } else {
         // The broker cannot do without this listener; nobody is told its port.
@@ -67,6 +69,25 @@ pub(super) fn render(
     line(format_args!(
         "websocket {{ listen: \"{websocket}\", no_tls: true, compression: false, handshake_timeout: \"5s\" }}"
     ));
+    if let Some(cluster) = &settings.cluster {
+        let PeerTls { certificate, key, authority } = &cluster.tls;
+        line(format_args!("cluster {{"));
+        line(format_args!("  name: palisade\n  listen: \"{}\"", cluster.listen));
+        // Agents come through the gateway; they are not told of other brokers' ports.
+        line(format_args!("  no_advertise: true"));
+        // Both ends show a certificate of the CA, and the address dialled is in it.
+        line(format_args!(
+            "  tls {{ cert_file: {}, key_file: {}, ca_file: {}, verify: true, timeout: 5 }}",
+            quoted("bus.cluster.tls", certificate)?,
+            quoted("bus.cluster.tls", key)?,
+            quoted("bus.cluster.tls", authority)?
+        ));
+        line(format_args!("  routes: ["));
+        for peer in &cluster.peers {
+            line(format_args!("    \"tls://{peer}\""));
+        }
+        line(format_args!("  ]\n}}"));
+    }
     if let Some(address) = settings.monitoring {
         line(format_args!("http: \"{address}\""));
     }
@@ -74,7 +95,7 @@ pub(super) fn render(
     line(format_args!("system_account: {}", trust.system().public_key()));
     line(format_args!(
         "resolver {{ type: full, dir: {}, allow_delete: true, interval: \"1m\" }}",
-        quoted(&resolver_directory(settings))?
+        quoted("bus.directory", &resolver_directory(settings))?
     ));
     line(format_args!(
         "resolver_preload {{\n  {}: {}\n  {}: {}\n}}",
@@ -95,12 +116,9 @@ pub(super) fn render(
     Ok(text)
 }
 
-fn quoted(path: &Path) -> Result<String> {
+fn quoted(field: &str, path: &Path) -> Result<String> {
     let text = path.to_str().filter(|text| !text.contains(['"', '\\', '\n', '\r', '\0', '$']));
     text.map(|text| format!("\"{text}\"")).ok_or_else(|| {
-        Error::invalid(
-            "bus.directory",
-            format!("{} cannot stand in a configuration file", path.display()),
-        )
+        Error::invalid(field, format!("{} cannot stand in a configuration file", path.display()))
     })
 }

@@ -33,7 +33,12 @@ impl Pki {
 
     /// A certificate for `localhost`, and its key.
     pub(super) fn leaf(&self) -> (rcgen::Certificate, KeyPair) {
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        self.leaf_for("localhost")
+    }
+
+    /// A certificate for this name or address, and its key.
+    pub(super) fn leaf_for(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         let key = KeyPair::generate().expect("a key");
         (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
     }
