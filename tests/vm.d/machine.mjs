@@ -174,13 +174,24 @@ export class Machine {
     socket.destroy();
   }
 
-  /** Types these on the serial console, one after the other, slowly enough for an emulated machine. */
+  /** Waits until the serial console has painted what it has to, for at most twenty seconds. */
+  async painted() {
+    const size = () => fs.statSync(this.at('serial.log')).size;
+    const end = Date.now() + 20_000;
+    let before = -1;
+    do {
+      before = size();
+      await sleep(1000);
+    } while (size() !== before && Date.now() < end);
+  }
+
+  /** Types these on the serial console, one after the other: an emulated line is slow. */
   async keys(...all) {
     const socket = net.connect(this.at('serial.sock'));
     await once(socket, 'connect');
     for (const text of all) {
       socket.write(text);
-      await sleep(1500);
+      await this.painted();
     }
     socket.end();
     await Promise.race([once(socket, 'close'), sleep(5000)]);

@@ -174,8 +174,8 @@ const scenarios = {
     await machine.start();
     for (const key of ['ipv4', 'role', 'ssh_public_key']) await complains(machine, key);
     await machine.settled();
-    // The form begins at the first mistake, the address; the role comes nine lines later.
-    await machine.keys('2', 'e', CLEAR, NETWORK.ipv4, ...Array(9).fill(ENTER), CLEAR, 'standalone', ENTER, CLEAR, APPLY);
+    // The form begins at the first mistake, the address; the role comes nine lines later, the key three more.
+    await machine.keys('2', 'e', CLEAR, NETWORK.ipv4, ...Array(9).fill(ENTER), CLEAR, 'standalone', ENTER, ENTER, ENTER, CLEAR, APPLY);
     const outside = await until('the gateway is blamed', 60, () => machine.serial().match(/"192\.0\.2\.1" is outside [^\n│]*/)?.[0]);
     note('wrong gateway', outside.trim());
     await machine.keys(CLEAR, NETWORK.gateway, APPLY);
@@ -193,7 +193,7 @@ const [ENTER, CLEAR, APPLY] = ['\r', '\x15', '\x13'];
 
 /** Waits for the line about this property, and notes it. */
 async function complains(machine, key) {
-  const line = await until(`${key} on the console`, 600, () => machine.serial().match(new RegExp(`${key}: [^\\n│]*`))?.[0], 1000);
+  const line = await until(`${key} on the console`, 600, () => machine.serial().match(new RegExp(`${key}: ("|is )[^\\n│]*`))?.[0], 1000);
   note(`wrong ${key}`, line.trim());
 }
 
