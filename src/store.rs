@@ -40,6 +40,7 @@ pub mod enrolment;
 pub mod idempotency;
 pub mod installation;
 pub mod invalidation;
+pub mod leases;
 pub mod one_time;
 pub mod projects;
 pub mod roles;
