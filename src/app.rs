@@ -11,6 +11,7 @@ mod bus;
 mod data_dir;
 mod install;
 mod offline;
+mod singleton;
 mod start;
 mod support;
 mod tasks;
@@ -41,6 +42,7 @@ use crate::{
 pub use before_update::BeforeUpdate;
 pub use data_dir::Occupied;
 pub use offline::{Offline, Source};
+pub use singleton::Duty;
 pub use start::{Parts, StartError};
 
 /// The running application. Cloning is cheap.
@@ -75,6 +77,7 @@ pub(crate) struct Services {
     clusters: Clusters,
     trail: Trail,
     own_image: OnceCell<Arc<OwnImage>>,
+    duty: Duty,
     tasks: TaskTracker,
     stopping: CancellationToken,
     /// While it lives, no other process works on the data directory.
@@ -134,6 +137,8 @@ parts! {
     clusters: Clusters;
     /// The audit trail.
     trail: Trail;
+    /// Whether this node does what one node of several does.
+    duty: Duty;
     /// Every background task; the server waits for them when it stops.
     tasks: TaskTracker;
     /// Cancelled when the server stops.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The format of the data that this build writes.
-pub const DATA_FORMAT: u32 = 2;
+pub const DATA_FORMAT: u32 = 3;
 
 /// The oldest version that can run on data of [`DATA_FORMAT`].
 pub const OLDEST_VERSION: &str = "0.1.0";

@@ -18,6 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
+
 use crate::release::Build;
 
 mod error;
@@ -38,6 +40,7 @@ pub mod enrolment;
 pub mod idempotency;
 pub mod installation;
 pub mod invalidation;
+pub mod leases;
 pub mod one_time;
 pub mod projects;
 pub mod roles;
@@ -51,12 +54,13 @@ pub mod users;
 
 pub use error::{Failure, StoreError, full};
 pub use page::{Cursor, Key, ListQuery, Page};
-pub use postgres::PostgresSettings;
+pub use postgres::{PostgresSettings, ServerRole, ServerSeen, Servers};
 pub use row::{Column, FromRow, Row};
 pub use tx::Tx;
 pub use value::{Bind, Value};
 
 use lite::Lite;
+use postgres::Postgres;
 
 /// The result of a store function.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -97,15 +101,24 @@ pub struct Store {
 #[derive(Clone, Debug)]
 enum Backend {
     Lite(Lite),
-    Postgres(sqlx::PgPool),
+    Postgres(Postgres),
 }
 
 impl Store {
-    /// Opens the database without changing anything in it.
+    /// Opens the database without changing anything in it. Of several servers
+    /// of PostgreSQL one must be the primary, or become it soon: `Unavailable`
+    /// says what each of them said.
     pub async fn open(settings: &StoreSettings) -> Result<Self> {
+        Self::open_within(settings, postgres::START_LIMIT).await
+    }
+
+    /// The same with another limit of the time to wait for a primary.
+    pub async fn open_within(settings: &StoreSettings, patience: Duration) -> Result<Self> {
         let backend = match settings {
             StoreSettings::Sqlite { path } => Backend::Lite(Lite::open(path).await?),
-            StoreSettings::Postgres(settings) => Backend::Postgres(postgres::open(settings).await?),
+            StoreSettings::Postgres(settings) => {
+                Backend::Postgres(Box::pin(Postgres::open(settings, patience)).await?)
+            }
         };
         Ok(Self { backend, statement_limit: STATEMENT_LIMIT })
     }
@@ -124,7 +137,7 @@ impl Store {
     async fn run_migrations(&self) -> Result<()> {
         match &self.backend {
             Backend::Lite(lite) => lite.migrate().await,
-            Backend::Postgres(pool) => postgres::migrate(pool).await,
+            Backend::Postgres(postgres) => Box::pin(postgres.migrate()).await,
         }
     }
 
@@ -134,7 +147,7 @@ impl Store {
         let (asked, limit) = (Instant::now(), self.statement_limit);
         let begun = match &self.backend {
             Backend::Lite(lite) => lite.begin().await,
-            Backend::Postgres(pool) => postgres::begin(pool, limit).await,
+            Backend::Postgres(postgres) => Box::pin(postgres.begin(limit)).await,
         };
         tx::count_failure(begun).map(|tx| tx.since(asked).limited(limit))
     }
@@ -143,10 +156,7 @@ impl Store {
     pub async fn read(&self) -> Result<Tx> {
         match &self.backend {
             Backend::Lite(lite) => lite.read().await,
-            Backend::Postgres(pool) => {
-                let acquired = tokio::time::timeout(self.statement_limit, pool.acquire()).await;
-                Ok(Tx::postgres_read(acquired.map_err(|_| StoreError::timeout())??))
-            }
+            Backend::Postgres(postgres) => Box::pin(postgres.read(self.statement_limit)).await,
         }
         .map(|tx| tx.limited(self.statement_limit))
     }
@@ -186,12 +196,26 @@ impl Store {
         }
     }
 
+    /// Whether several processes may work on this database at the same time.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.backend, Backend::Postgres(_))
+    }
+
+    /// What the servers of PostgreSQL say, where there are several: it changes
+    /// while one watches.
+    pub fn servers(&self) -> Option<watch::Receiver<Servers>> {
+        match &self.backend {
+            Backend::Lite(_) => None,
+            Backend::Postgres(postgres) => postgres.seen(),
+        }
+    }
+
     /// Writes everything to its final place. Afterwards nothing can begin;
     /// waits for connections that are still in use.
     pub async fn close(&self) {
         match &self.backend {
             Backend::Lite(lite) => lite.close().await,
-            Backend::Postgres(pool) => pool.close().await,
+            Backend::Postgres(postgres) => Box::pin(postgres.close()).await,
         }
     }
 }

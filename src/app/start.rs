@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     App, Services, before_update, bus,
     data_dir::{self, Occupied},
-    install, tasks,
+    install, singleton, tasks,
 };
 use crate::{
     appliance::{self, Health, Keys, ServedCertificate, Updates},
@@ -103,6 +103,7 @@ impl App {
         let certificates = served_certificate.store();
         let clusters = bus::clusters(&config, &ledger, certificates).await?;
         let inbound = bus::start(&config, &clusters, &ledger, certificates, &random).await?;
+        let (duty, keeper) = singleton::duty(&store, &*random);
         let newcomers = Newcomers::new(ledger.clone(), hasher.clone());
         let services = Services {
             login: Login::new(ledger.clone(), Arc::clone(&sessions), hasher.clone(), throttle()),
@@ -119,6 +120,7 @@ impl App {
             projects: Projects::new(ledger.clone()),
             clusters,
             own_image: tokio::sync::OnceCell::new(),
+            duty,
             trail: Trail::new(ledger.clone(), heads.clone()),
             sessions,
             served_certificate,
@@ -136,7 +138,7 @@ impl App {
         };
         let sealer = Sealer::new(store, vault, clock, heads);
         let app = Self(Arc::new(services));
-        tasks::start(&app, sealer, node.as_ref());
+        tasks::start(&app, sealer, keeper, node.as_ref());
         bus::run(&app, inbound);
         Ok(app)
     }

@@ -1,20 +1,30 @@
 //! Work that goes on in the background.
+//!
+//! Owns: what is done how often, and which of it one node does for all: sealing
+//! the audit chain, forgetting what has expired, renewing the certificate.
+//! Must not know: how it is done, or how nodes agree on who does it.
+//!
+//! The rest is about this process or this machine and runs on every node.
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{App, install};
+use super::{App, install, singleton::Keeper};
 use crate::{
     appliance::NodeRecords,
-    audit::Sealer,
+    audit::{Ledger, Sealer},
     identity::policy::MAX_HISTORY,
     node::{client::Client, paths::Paths},
-    store,
+    store::{self, leases::Fence},
 };
 
 /// Starts all of it; everything ends when the application stops.
-pub(super) fn start(app: &App, sealer: Sealer, node: Option<&Paths>) {
+pub(super) fn start(app: &App, sealer: Sealer, keeper: Option<Keeper>, node: Option<&Paths>) {
+    if let Some(keeper) = keeper {
+        app.tasks().spawn(keeper.run(app.stopping().clone()));
+    }
     seal(app, sealer);
     follow(app);
+    follow_certificate(app);
     keep_keystore_copy(app);
     prune(app);
     sort_samples(app);
@@ -25,17 +35,20 @@ pub(super) fn start(app: &App, sealer: Sealer, node: Option<&Paths>) {
 /// Joins audit records to their chains, at most half a second behind.
 fn seal(app: &App, sealer: Sealer) {
     let reporter = app.readiness().register("audit");
-    let stopping = app.stopping().clone();
+    let (duty, stopping) = (app.duty().clone(), app.stopping().clone());
     app.tasks().spawn(async move {
         let mut every = tokio::time::interval(Duration::from_millis(400));
         loop {
             let going_on = stopping.run_until_cancelled(every.tick()).await.is_some();
-            match sealer.run_once().await {
-                Ok(_) => reporter.good("the audit chain is current"),
-                Err(error) => {
-                    tracing::warn!(error = %error.chain(), "audit records cannot be sealed; trying again");
-                    reporter.bad("audit records cannot be sealed: the store does not answer")
-                }
+            match duty.fence() {
+                None => reporter.good("another node keeps the audit chain current"),
+                Some(fence) => match sealer.run_once(&fence).await {
+                    Ok(_) => reporter.good("the audit chain is current"),
+                    Err(error) => {
+                        tracing::warn!(error = %error.chain(), "audit records cannot be sealed; trying again");
+                        reporter.bad("audit records cannot be sealed: the store does not answer")
+                    }
+                },
             };
             if !going_on {
                 return;
@@ -95,7 +108,7 @@ fn look_after_certificate(app: &App) {
     app.tasks().clone().spawn(async move {
         let mut every = tokio::time::interval(Duration::from_hours(1));
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
-            match app.served_certificate().look_after().await {
+            match app.served_certificate().look_after(app.duty().is_held()).await {
                 Ok(None) => reporter.good("the server certificate is valid"),
                 Ok(Some(warning)) => {
                     tracing::warn!("{warning}");
@@ -103,6 +116,27 @@ fn look_after_certificate(app: &App) {
                 }
                 Err(error) => reporter.bad(error.message().to_owned()),
             };
+        }
+    });
+}
+
+/// Takes over the certificate that another node has renewed or imported.
+fn follow_certificate(app: &App) {
+    if !app.ledger().store().is_shared() {
+        return;
+    }
+    let (app, stopping) = (app.clone(), app.stopping().clone());
+    app.tasks().clone().spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(5));
+        let mut failed = false;
+        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            let followed = app.served_certificate().follow().await;
+            if let Err(error) = &followed
+                && !failed
+            {
+                tracing::warn!(error = %error.chain(), "the certificate cannot be compared with the other nodes'; trying again");
+            }
+            failed = followed.is_err();
         }
     });
 }
@@ -130,10 +164,12 @@ fn collect_node_events(app: &App, node: Option<&Paths>) {
 /// Forgets what has expired.
 fn prune(app: &App) {
     let (ledger, stopping) = (app.ledger().clone(), app.stopping().clone());
+    let duty = app.duty().clone();
     app.tasks().spawn(async move {
         let mut every = tokio::time::interval(Duration::from_mins(10));
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
-            if let Err(error) = prune_once(&ledger).await {
+            let Some(fence) = duty.fence() else { continue };
+            if let Err(error) = prune_once(&ledger, &fence).await {
                 tracing::warn!(error = %error.chain(), "expired rows cannot be removed; trying again in ten minutes");
             }
         }
@@ -152,7 +188,7 @@ fn sort_samples(app: &App) {
     });
 }
 
-async fn prune_once(ledger: &crate::audit::Ledger) -> crate::error::Result<()> {
+async fn prune_once(ledger: &Ledger, fence: &Fence) -> crate::error::Result<()> {
     const DAY: Duration = Duration::from_hours(24);
     // For a week, an agent that comes back with a used token is told so.
     const WEEK: Duration = Duration::from_hours(7 * 24);
@@ -165,5 +201,6 @@ async fn prune_once(ledger: &crate::audit::Ledger) -> crate::error::Result<()> {
     store::users::prune_history(&mut tx, MAX_HISTORY).await?;
     store::sessions::prune(&mut tx, now.minus(DAY)).await?;
     store::statistics::prune(&mut tx, now.minus(DAY)).await?;
+    fence.confirm(&mut tx).await?;
     Ok(tx.commit().await?)
 }

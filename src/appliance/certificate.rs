@@ -58,6 +58,8 @@ pub struct ServedCertificate {
     store: Arc<CertificateStore>,
     source: RwLock<Source>,
     anchor_file: PathBuf,
+    /// Held from a change of what is kept until it is served.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl ServedCertificate {
@@ -106,8 +108,8 @@ impl ServedCertificate {
                 ledger.random(),
             )?);
         }
-        let source = RwLock::new(source);
-        let served = Self { ledger, ca, names, parent, store, source, anchor_file };
+        let (source, changing) = (RwLock::new(source), tokio::sync::Mutex::default());
+        let served = Self { ledger, ca, names, parent, store, source, anchor_file, changing };
         served.publish_anchor().map_err(Error::internal)?;
         Ok(served)
     }
@@ -166,10 +168,28 @@ impl ServedCertificate {
         source: Source,
         certificate: ServerCertificate,
     ) -> Result<()> {
+        let _changing = self.changing.lock().await;
         let mut change = self.ledger.begin(permit.actor()).await?;
         keep(&self.ledger, change.tx(), source, &certificate).await?;
         let fingerprint = certificate.info().fingerprint.clone();
         change.commit(Event::new(action).with("fingerprint", fingerprint)).await?;
+        self.serve(source, certificate);
+        Ok(())
+    }
+
+    /// Serves what another node has kept since, if it has.
+    pub async fn follow(&self) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let mut tx = self.ledger.store().read().await?;
+        let Some((source, kept, _)) = read(&self.ledger, &mut tx).await? else { return Ok(()) };
+        if kept.info().fingerprint != self.store.current().info().fingerprint {
+            tracing::info!("another node has changed the server certificate");
+            self.serve(source, kept);
+        }
+        Ok(())
+    }
+
+    fn serve(&self, source: Source, certificate: ServerCertificate) {
         if source == Source::Internal {
             self.store.swap_for_agents(certificate.clone());
         }
@@ -180,20 +200,22 @@ impl ServedCertificate {
             let file = self.anchor_file.display();
             tracing::warn!(%error, %file, "programs on this machine trust the certificate before");
         }
-        Ok(())
     }
 
-    /// Renews the internal certificate when a third of its life is left.
+    /// Renews the internal certificate when a third of its life is left, if
+    /// `renews`: of several nodes one does, and the others [`follow`](Self::follow).
     /// Answers what an operator should know, if anything.
-    pub async fn look_after(&self) -> Result<Option<String>> {
+    pub async fn look_after(&self, renews: bool) -> Result<Option<String>> {
         let now = self.ledger.clock().now();
         let info = self.store.current().info().clone();
-        if self.source() == Source::Internal && info.is_due_for_renewal(now) {
+        if renews && self.source() == Source::Internal && info.is_due_for_renewal(now) {
             let permit = system_permit(TenantId::SYSTEM, "the internal certificate renews itself");
             self.reset(&permit).await?;
             return Ok(None);
         }
-        if self.store.for_agents().info().is_due_for_renewal(now) {
+        // An internal one is the same for agents and comes with the renewal.
+        let own = self.source() == Source::Imported;
+        if own && self.store.for_agents().info().is_due_for_renewal(now) {
             self.store.swap_for_agents(self.issue()?);
         }
         Ok(info.alarm(now).map(|_| {

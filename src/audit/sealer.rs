@@ -1,8 +1,8 @@
 //! The task that joins records to their chains, in order, twice a second.
 //!
 //! Chaining inside the transaction of every change would make all changes of
-//! a tenant wait for each other; here one task (under the installation's
-//! lease, when there are several nodes) gives positions to what has committed.
+//! a tenant wait for each other; here one task (of the node that holds
+//! the lease, when there are several) gives positions to what has committed.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Result},
     files,
     ids::TenantId,
-    store::{Store, audit},
+    store::{Store, audit, leases::Fence},
     vault::Vault,
 };
 
@@ -47,10 +47,11 @@ impl Sealer {
     }
 
     /// Seals everything that waits. Answers how many records were sealed.
-    pub async fn run_once(&self) -> Result<u64> {
+    /// `fence` is the right to: two that seal would give one position twice.
+    pub async fn run_once(&self, fence: &Fence) -> Result<u64> {
         let mut sealed = 0;
         loop {
-            let count = self.seal_batch().await?;
+            let count = self.seal_batch(fence).await?;
             sealed += u64::from(count);
             if count < BATCH {
                 return Ok(sealed);
@@ -58,7 +59,7 @@ impl Sealer {
         }
     }
 
-    async fn seal_batch(&self) -> Result<u32> {
+    async fn seal_batch(&self, fence: &Fence) -> Result<u32> {
         // Looking first costs a reader nothing; the writer is taken only for work.
         if audit::unsealed(&mut self.store.read().await?, 1).await?.is_empty() {
             return Ok(0);
@@ -89,6 +90,7 @@ impl Sealer {
             let checkpoint = chain::checkpoint(self.vault.keystore(), *tenant, *head, now);
             audit::insert_checkpoint(&mut tx, &checkpoint).await?;
         }
+        fence.confirm(&mut tx).await?;
         tx.commit().await?;
         let (file, reached) = (self.heads_file.clone(), positions(&heads));
         let kept = tokio::task::spawn_blocking(move || remember(&file, reached));

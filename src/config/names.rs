@@ -1,6 +1,6 @@
 //! Names and addresses as settings have them.
 //!
-//! Owns: [`HostName`], [`Network`], [`Listen`], [`PostgresUrl`], [`LogFilter`].
+//! Owns: [`HostName`], [`Network`], [`Listen`], [`LogFilter`].
 //! Must not know: which settings use them.
 
 use std::{
@@ -138,64 +138,6 @@ impl Value for Listen {
             "off" => Ok(Self::Off),
             address => address.parse().map(Self::At).map_err(|_| format!("must be {expected}")),
         }
-    }
-}
-
-/// Where PostgreSQL is, without a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PostgresUrl(String);
-
-impl PostgresUrl {
-    /// The URL.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether the server is on this machine, so that nobody can sit between.
-    pub fn is_local(&self) -> bool {
-        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
-        let (authority, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-        let authority = authority.split('/').next().unwrap_or_default();
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let host = match host.strip_prefix('[') {
-            Some(v6) => v6.split(']').next().unwrap_or_default(),
-            None => host.rsplit_once(':').map_or(host, |(host, _)| host),
-        };
-        let named = parameters.split('&').find_map(|parameter| parameter.strip_prefix("host="));
-        let host = percent_encoding::percent_decode_str(named.unwrap_or(host)).decode_utf8_lossy();
-        let loopback = || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        host.is_empty() || host.starts_with('/') || host == "localhost" || loopback()
-    }
-}
-
-impl Value for PostgresUrl {
-    const SHAPE: Shape = Shape::Text;
-
-    /// No problem repeats the text: somebody may have put a password into it.
-    fn read(raw: &Raw) -> Result<Self, Problem> {
-        let expected = "a URL such as \"postgresql://palisade@db.example.com:5432/palisade\"";
-        let url = text(raw, expected)?;
-        let rest = url
-            .strip_prefix("postgresql://")
-            .or_else(|| url.strip_prefix("postgres://"))
-            .ok_or_else(|| format!("must be {expected}"))?;
-        let (authority, parameters) = match rest.split_once('?') {
-            Some((authority, parameters)) => (authority, parameters),
-            None => (rest, ""),
-        };
-        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-        let in_parameters = parameters
-            .split('&')
-            .any(|parameter| parameter.to_ascii_lowercase().starts_with("password"));
-        if user.contains(':') || in_parameters {
-            return Err("must not contain a password; write it into a file and name that file in \
-                        storage.postgres.password_file"
-                .into());
-        }
-        if authority.is_empty() {
-            return Err(format!("must be {expected}"));
-        }
-        Ok(Self(url.to_owned()))
     }
 }
 

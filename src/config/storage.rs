@@ -36,7 +36,8 @@ section! {
     /// The PostgreSQL server, when `storage.database` is `postgres`.
     pub struct Postgres in "storage.postgres";
 
-    /// User, host, port and database, without a password.
+    /// User, host, port and database, without a password. Several servers of one cluster are
+    /// separated by commas (`db1:5432,db2:5432,db3:5432`): whichever is the primary is used.
     url: Option<PostgresUrl> as "postgresql://palisade@db.example.com:5432/palisade";
     /// A file with the password, readable by nobody else.
     password_file: Option<SecretFile> as "/etc/palisade/postgres-password";

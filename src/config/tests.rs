@@ -125,6 +125,11 @@ fn a_mistake_in_the_file_names_the_key_and_the_line() {
             "[storage]\ndatabase = 'postgres'\n[storage.postgres]\nurl = 'postgresql://p@db/p'\n",
             "storage.postgres.ca_file (default) must be set because the server is on another machine",
         ),
+        (
+            "[storage.postgres]\nurl = 'postgresql://p@db1:5432,db2:x,db3/p'\n",
+            "storage.postgres.url (…palisade.toml line 2) has a port that is not between 1 and 65535 \
+             as its server number 2",
+        ),
         ("[server\n", "palisade.toml line 1 is not valid TOML"),
         ("[server]\nlisten = 1\nlisten = 2\n", "palisade.toml line 3 is not valid TOML"),
     ] {

@@ -1,5 +1,7 @@
 //! Answers: success with its status and version, and errors, mapped once.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -9,6 +11,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{Error, Kind};
+
+/// When it makes sense to try again what is unavailable, if the error does not say.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 
 /// The result of every handler.
 pub(super) type Answer<T> = Result<T, ApiError>;
@@ -110,7 +115,8 @@ pub(super) fn problem(error: &Error, request_id: &str) -> Response {
     let mut response = (status, Json(problem)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if let Some(after) = error.retry_after() {
+    let later = (error.kind() == Kind::Unavailable).then_some(TRY_AGAIN);
+    if let Some(after) = error.retry_after().or(later) {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
@@ -158,3 +164,21 @@ pub(super) fn etag(version: i64) -> HeaderValue {
 
 /// The header that carries the request id.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_unavailable_says_when_to_try_again() {
+        let after = |error: Error| {
+            let answer = problem(&error, "request");
+            answer.headers().get(header::RETRY_AFTER).cloned()
+        };
+        let late = || Error::new(Kind::Unavailable, "timed-out", "It took too long.");
+        assert_eq!(after(late()), Some(HeaderValue::from_static("2")));
+        let later = late().with_retry_after(Duration::from_millis(7_001));
+        assert_eq!(after(later), Some(HeaderValue::from_static("8")));
+        assert_eq!(after(Error::not_found("tenant")), None);
+    }
+}

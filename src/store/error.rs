@@ -1,10 +1,13 @@
 //! What can go wrong in the store, and how callers read it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use sqlx::migrate::MigrateError;
 
 use crate::error::{Error, Kind};
+
+/// When it makes sense to ask again what has become of a change.
+const RETRY_UNKNOWN: Duration = Duration::from_secs(2);
 
 /// What kind of failure of the database this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +18,10 @@ pub enum Failure {
     Reference,
     /// The disk or the quota is full; nothing was changed.
     Full,
-    /// No answer in time, or no connection.
+    /// No answer in time, or no connection; nothing was changed.
     Unavailable,
+    /// A commit was sent and its answer got lost: it may have happened.
+    Unknown,
     /// The schema was made by something else than a version of this program.
     Schema,
     /// A newer version has used the data, and this one cannot any more.
@@ -46,6 +51,11 @@ impl StoreError {
         Self { failure, source: Some(cause.into().into()) }
     }
 
+    /// The same failure of a commit that may have happened.
+    pub(super) fn unknown(self) -> Self {
+        Self { failure: Failure::Unknown, ..self }
+    }
+
     /// For the caller who knows what a duplicate means here: `Conflict` with
     /// the field that is taken.
     pub fn on_duplicate(self, field: &'static str, message: &'static str) -> Error {
@@ -64,6 +74,7 @@ impl fmt::Display for StoreError {
             Failure::Reference => "the database refuses a reference",
             Failure::Full => "the disk of the database is full",
             Failure::Unavailable => "the database does not answer",
+            Failure::Unknown => "the database did not say whether the change was made",
             Failure::Schema => {
                 "the schema of the database is not one of Palisade's: restore a backup, or run \
                  the version that made it"
@@ -145,6 +156,14 @@ impl From<StoreError> for Error {
                 Self::unavailable("The database does not answer: nothing was changed.")
                     .caused_by(error)
             }
+            Failure::Unknown => Self::new(
+                Kind::Unavailable,
+                "outcome-unknown",
+                "The database did not say in time whether the change was made.",
+            )
+            .with_retry_after(RETRY_UNKNOWN)
+            .with_hint("Send it again with the same Idempotency-Key, or look whether it was made.")
+            .caused_by(error),
             Failure::Duplicate => {
                 Self::new(Kind::Conflict, "already-exists", "This exists already.").caused_by(error)
             }

@@ -26,8 +26,8 @@ macro_rules! steps {
     };
 }
 
-const SQLITE: &[Step] = steps!("sqlite": 1 "0001_init", 2 "0002_data_format");
-const POSTGRES: &[Step] = steps!("postgres": 1 "0001_init", 2 "0002_data_format");
+const SQLITE: &[Step] = steps!("sqlite": 1 "0001_init", 2 "0002_data_format", 3 "0003_leases");
+const POSTGRES: &[Step] = steps!("postgres": 1 "0001_init", 2 "0002_data_format", 3 "0003_leases");
 
 pub(super) fn sqlite() -> Migrator {
     migrator(SQLITE)

@@ -15,6 +15,7 @@ mod durability;
 mod failures;
 mod fleet;
 mod groups;
+mod leases;
 mod paging;
 mod records;
 mod rights;

@@ -16,6 +16,7 @@ use sqlx::{
 use super::{
     Failure, Result, STATEMENT_LIMIT, StoreError,
     lite::WriteTurn,
+    postgres::Reign,
     row::{FromRow, Row},
     value::{Bind, Value},
 };
@@ -39,13 +40,13 @@ pub struct Tx {
 enum Connection {
     LiteWrite(WriteTurn),
     LiteRead(PoolConnection<Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
-    PostgresRead(PoolConnection<Postgres>),
+    Postgres(sqlx::Transaction<'static, Postgres>, Reign),
+    PostgresRead(PoolConnection<Postgres>, Reign),
 }
 
 enum Live<'c> {
     Lite(&'c mut SqliteConnection),
-    Postgres(&'c mut PgConnection),
+    Postgres(&'c mut PgConnection, &'c Reign),
 }
 
 impl Tx {
@@ -57,12 +58,15 @@ impl Tx {
         Connection::LiteRead(connection).into()
     }
 
-    pub(super) fn postgres(transaction: sqlx::Transaction<'static, Postgres>) -> Self {
-        Connection::Postgres(transaction).into()
+    pub(super) fn postgres(
+        transaction: sqlx::Transaction<'static, Postgres>,
+        reign: Reign,
+    ) -> Self {
+        Connection::Postgres(transaction, reign).into()
     }
 
-    pub(super) fn postgres_read(connection: PoolConnection<Postgres>) -> Self {
-        Connection::PostgresRead(connection).into()
+    pub(super) fn postgres_read(connection: PoolConnection<Postgres>, reign: Reign) -> Self {
+        Connection::PostgresRead(connection, reign).into()
     }
 
     /// Measures the time from `asked` to the commit.
@@ -79,14 +83,14 @@ impl Tx {
         match &mut self.connection {
             Connection::LiteWrite(turn) => Live::Lite(turn.connection()),
             Connection::LiteRead(connection) => Live::Lite(connection),
-            Connection::Postgres(transaction) => Live::Postgres(transaction),
-            Connection::PostgresRead(connection) => Live::Postgres(connection),
+            Connection::Postgres(transaction, reign) => Live::Postgres(transaction, reign),
+            Connection::PostgresRead(connection, reign) => Live::Postgres(connection, reign),
         }
     }
 
     /// For the few statements that cannot be the same on both databases.
     pub(super) fn is_postgres(&self) -> bool {
-        matches!(self.connection, Connection::Postgres(_) | Connection::PostgresRead(_))
+        matches!(self.connection, Connection::Postgres(..) | Connection::PostgresRead(..))
     }
 
     /// Runs a statement; answers how many rows it touched.
@@ -99,7 +103,8 @@ impl Tx {
             Live::Lite(connection) => bounded(limit, lite(sql, values).execute(connection))
                 .await
                 .map(|d| d.rows_affected()),
-            Live::Postgres(connection) => bounded(limit, postgres(sql, values).execute(connection))
+            Live::Postgres(connection, reign) => reign
+                .during(limit, postgres(sql, values).execute(connection))
                 .await
                 .map(|d| d.rows_affected()),
         };
@@ -117,11 +122,10 @@ impl Tx {
             Live::Lite(connection) => bounded(limit, lite(sql, values).fetch_optional(connection))
                 .await
                 .map(|r| r.map(Row::Lite)),
-            Live::Postgres(connection) => {
-                bounded(limit, postgres(sql, values).fetch_optional(connection))
-                    .await
-                    .map(|row| row.map(Row::Postgres))
-            }
+            Live::Postgres(connection, reign) => reign
+                .during(limit, postgres(sql, values).fetch_optional(connection))
+                .await
+                .map(|row| row.map(Row::Postgres)),
         };
         self.noted(row)?.as_ref().map(T::from_row).transpose()
     }
@@ -138,24 +142,23 @@ impl Tx {
             Live::Lite(connection) => bounded(limit, lite(sql, values).fetch_all(connection))
                 .await
                 .map(|rows| rows.into_iter().map(Row::Lite).collect()),
-            Live::Postgres(connection) => {
-                bounded(limit, postgres(sql, values).fetch_all(connection))
-                    .await
-                    .map(|rows| rows.into_iter().map(Row::Postgres).collect())
-            }
+            Live::Postgres(connection, reign) => reign
+                .during(limit, postgres(sql, values).fetch_all(connection))
+                .await
+                .map(|rows| rows.into_iter().map(Row::Postgres).collect()),
         };
         self.noted(rows)?.iter().map(T::from_row).collect()
     }
 
     /// Makes the changes durable. An error means that nothing was changed,
-    /// except `Unavailable` from PostgreSQL, where a commit whose answer got
-    /// lost may have happened: repeat it with the same idempotency key.
+    /// except `Unknown` from PostgreSQL, where a commit whose answer got lost
+    /// may have happened: repeat it with the same idempotency key.
     pub async fn commit(self) -> Result<()> {
         self.refuse_spoiled()?;
         count_failure(match self.connection {
             Connection::LiteWrite(turn) => turn.commit().await,
-            Connection::Postgres(transaction) => bounded(self.limit, transaction.commit()).await,
-            Connection::LiteRead(_) | Connection::PostgresRead(_) => Ok(()),
+            Connection::Postgres(transaction, reign) => reign.commit(transaction, self.limit).await,
+            Connection::LiteRead(_) | Connection::PostgresRead(..) => Ok(()),
         })?;
         if let Some(asked) = self.asked {
             metrics::histogram!("palisade_store_transaction_seconds").record(asked.elapsed());
@@ -165,7 +168,7 @@ impl Tx {
 
     /// Whether it was made by [`Store::read`](super::Store::read).
     pub(super) fn is_reading(&self) -> bool {
-        matches!(self.connection, Connection::LiteRead(_) | Connection::PostgresRead(_))
+        matches!(self.connection, Connection::LiteRead(_) | Connection::PostgresRead(..))
     }
 
     fn refuse_spoiled(&self) -> Result<()> {
@@ -207,6 +210,7 @@ pub(super) fn count_failure<T>(outcome: Result<T>) -> Result<T> {
         None | Some(Failure::Duplicate | Failure::Reference) => return outcome,
         Some(Failure::Full) => "full",
         Some(Failure::Unavailable) => "unavailable",
+        Some(Failure::Unknown) => "unknown",
         Some(Failure::Schema | Failure::TooNew) => "schema",
         Some(Failure::Broken) => "broken",
     };

@@ -25,6 +25,7 @@ mod operations;
 mod peers;
 mod people;
 mod postgres;
+mod primary;
 mod process;
 mod projects;
 mod secrets;
