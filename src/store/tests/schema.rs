@@ -75,7 +75,7 @@ on_both! {
              FROM _sqlx_migrations WHERE version = 1",
         ).await;
         given.store.migrate().await.unwrap();
-        assert_eq!(given.store.migrations().await.unwrap(), [1, 2, 999]);
+        assert_eq!(given.store.migrations().await.unwrap(), [1, 2, 3, 999]);
     }
 }
 
