@@ -84,7 +84,7 @@ pub(super) struct Process {
     pub(super) command: String,
     /// `/proc/PID/status`.
     pub(super) status: String,
-    /// What AppArmor confines it to, e.g. `palisade-serve (enforce)`.
+    /// Its profile and mode, e.g. `palisade-serve (enforce)`.
     pub(super) profile: String,
 }
 
