@@ -82,14 +82,14 @@ fn an_update_is_made_offline_twice_the_same_and_verified() {
     fs::write(place.join("notes.md"), "Faster.\n").expect("written");
     let misnamed = palisade(place, &[MAKE, &["one.update"]].concat());
     assert_eq!(misnamed.0, 2, "a mirror would offer a file under another name: {}", misnamed.2);
-    let made = |directory: &str, to: &str| {
+    let release = |directory: &str, to: &str| {
         fs::create_dir(place.join(directory)).expect("made");
         let file = format!("{directory}/palisade-9.1.0.update");
         good(place, &[MAKE, &[file.as_str()]].concat());
         fs::copy(place.join(file), place.join(to)).expect("copied");
     };
-    made("one", "one.update");
-    made("two", "two.update");
+    release("one", "one.update");
+    release("two", "two.update");
     let bytes = fs::read(place.join("one.update")).expect("read");
     assert_eq!(bytes, fs::read(place.join("two.update")).expect("read"));
     for name in ["one/latest.json", "one/latest.json.sig"] {
