@@ -99,3 +99,7 @@ pub mod gateway;
 pub mod simulate;
 
 pub mod cli;
+
+#[cfg(test)]
+#[path = "../tests/it/small_disk.rs"]
+mod small_disk;

@@ -32,6 +32,7 @@ mod secrets;
 mod sessions;
 mod setup;
 mod simulate;
+mod small_disk;
 mod takeover;
 mod tidy;
 mod updates;

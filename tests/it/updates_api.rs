@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{TestApp, eventually},
     client::{Client, Reply},
+    small_disk,
 };
 
 const HASH: &str = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
@@ -337,10 +338,9 @@ async fn a_body_that_cannot_be_an_update_is_refused_by_its_length() {
 
 /// Runs in a process of its own, whose folder is a small file system.
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "the only way to tell a test something")]
 async fn an_upload_on_a_tiny_disk() {
-    let Some(folder) = std::env::var_os("PALISADE_TEST_FOLDER") else { return };
-    let given = Given::in_directory(tempfile::tempdir_in(Path::new(&folder)).expect("made")).await;
+    let Some(folder) = small_disk::place() else { return };
+    let given = Given::in_directory(tempfile::tempdir_in(folder).expect("made")).await;
     let root = given.t.set_up().await;
     upload(&root, vec![1; 16 << 20]).await.assert_problem(507, "storage-full");
     assert_eq!(given.uploads(), Vec::<String>::new());
@@ -351,19 +351,5 @@ async fn an_upload_on_a_tiny_disk() {
 #[test]
 fn a_full_disk_answers_507_and_the_upload_is_gone() {
     let folder = TempDir::new().expect("a folder");
-    // The mount is seen by the child only and goes with it.
-    let output = std::process::Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c"])
-        .arg(r#"mount -t tmpfs -o size=8m tmpfs "$1" && shift && exec "$@""#)
-        .arg("sh")
-        .arg(folder.path())
-        .arg(std::env::current_exe().expect("this program"))
-        .args(["updates_api::an_upload_on_a_tiny_disk", "--exact", "--nocapture"])
-        .env("PALISADE_TEST_FOLDER", folder.path())
-        .output()
-        .expect("run unshare");
-    let said =
-        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert!(output.status.success(), "{}", said.concat());
-    assert!(said[0].contains("1 passed"), "{}", said[0]);
+    small_disk::passes("updates_api::an_upload_on_a_tiny_disk", folder.path(), "size=8m");
 }

@@ -168,6 +168,8 @@ export class Machine {
   async type(text, to = 'serial.sock') {
     const socket = net.connect(this.at(to));
     await once(socket, 'connect');
+    // Who does not read stops the line: the log has it all.
+    socket.resume();
     socket.end(text);
     // A machine that restarts reads nothing, and what it was told is lost with it.
     await Promise.race([once(socket, 'close'), sleep(5000)]);
@@ -189,6 +191,8 @@ export class Machine {
   async keys(...all) {
     const socket = net.connect(this.at('serial.sock'));
     await once(socket, 'connect');
+    // Who does not read stops the line: the log has it all.
+    socket.resume();
     for (const text of all) {
       socket.write(text);
       await this.painted();

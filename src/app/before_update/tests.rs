@@ -11,6 +11,7 @@ use crate::{
     app::{App, Offline, Parts},
     clock::{SystemClock, SystemRandom},
     config::Sources,
+    small_disk,
 };
 
 struct Given {
@@ -204,9 +205,8 @@ async fn old_copies_do_not_replace_the_keystore_beside_a_postgres_database() {
 
 /// Runs in a process of its own, which has mounted a file system for the keys.
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "the only way to tell a test something")]
 async fn keys_on_another_file_system() {
-    let Some(folder) = std::env::var_os("PALISADE_TEST_KEYS") else { return };
+    let Some(folder) = small_disk::place() else { return };
     let given = Given { place: tempfile::tempdir().expect("a directory") };
     let start = async |dir: PathBuf| {
         let mut config = given.config();
@@ -220,7 +220,7 @@ async fn keys_on_another_file_system() {
         App::start(parts).await.expect("it starts").stop().await;
         config
     };
-    let keys = PathBuf::from(&folder).join("keys");
+    let keys = folder.join("keys");
     start(keys.clone()).await;
     let before = files(&keys);
     given.ran("0.0.9").await;
@@ -231,7 +231,7 @@ async fn keys_on_another_file_system() {
     assert!(keys.with_added_extension("replaced").is_dir());
 
     // As a mount point it cannot be exchanged; that is said before anything is moved.
-    config.keystore.dir = folder.into();
+    config.keystore.dir = folder;
     assert_eq!(restore(&config, None).expect_err("refused").code(), "keystore-mounted");
     assert!(!given.data().join("restoring").exists());
     assert!(given.data().join("palisade.db").exists());
@@ -242,21 +242,11 @@ fn keys_on_another_file_system_are_put_back_as_well() {
     let folder = tempfile::tempdir().expect("a folder");
     let keys = folder.path().join("disk");
     fs::create_dir(&keys).expect("made");
-    // The mount is seen by the child only and goes with it.
-    let output = std::process::Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c"])
-        .arg(r#"mount -t tmpfs -o size=8m,mode=700 tmpfs "$1" && shift && exec "$@""#)
-        .arg("sh")
-        .arg(&keys)
-        .arg(std::env::current_exe().expect("this program"))
-        .args(["app::before_update::tests::keys_on_another_file_system", "--exact", "--nocapture"])
-        .env("PALISADE_TEST_KEYS", &keys)
-        .output()
-        .expect("run unshare");
-    let said =
-        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert!(output.status.success(), "{}", said.concat());
-    assert!(said[0].contains("1 passed"), "{}", said[0]);
+    small_disk::passes(
+        "app::before_update::tests::keys_on_another_file_system",
+        &keys,
+        "size=8m,mode=700",
+    );
 }
 
 #[tokio::test]
@@ -328,9 +318,8 @@ async fn the_copies_of_the_last_two_updates_are_kept() {
 
 /// Runs in a process of its own, whose folder is a small file system.
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "the only way to tell a test something")]
 async fn an_update_on_a_tiny_disk() {
-    let Some(folder) = std::env::var_os("PALISADE_TEST_FOLDER") else { return };
+    let Some(folder) = small_disk::place() else { return };
     let given = Given { place: tempfile::tempdir_in(folder).expect("a directory") };
     given.start().await.expect("it starts").stop().await;
     given.ran("0.0.9").await;
@@ -360,19 +349,9 @@ async fn an_update_on_a_tiny_disk() {
 #[test]
 fn a_full_disk_refuses_the_start_and_leaves_the_data_as_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
-    // The mount is seen by the child only and goes with it.
-    let output = std::process::Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c"])
-        .arg(r#"mount -t tmpfs -o size=64m tmpfs "$1" && shift && exec "$@""#)
-        .arg("sh")
-        .arg(folder.path())
-        .arg(std::env::current_exe().expect("this program"))
-        .args(["app::before_update::tests::an_update_on_a_tiny_disk", "--exact", "--nocapture"])
-        .env("PALISADE_TEST_FOLDER", folder.path())
-        .output()
-        .expect("run unshare");
-    let said =
-        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert!(output.status.success(), "{}", said.concat());
-    assert!(said[0].contains("1 passed"), "{}", said[0]);
+    small_disk::passes(
+        "app::before_update::tests::an_update_on_a_tiny_disk",
+        folder.path(),
+        "size=64m",
+    );
 }

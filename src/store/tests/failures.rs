@@ -6,9 +6,10 @@ use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConne
 
 use super::{
     super::{Failure, Result, Store, StoreSettings, clusters, projects, tenants},
-    Given, child,
+    Given,
     sample::{self, World},
 };
+use crate::small_disk;
 
 /// Stores a kubeconfig of so many bytes in a cluster of its own.
 async fn add_large(store: &Store, world: &World, name: &str, bytes: usize) -> Result<()> {
@@ -78,7 +79,7 @@ async fn add_owned(store: Store, world: World, name: &str, bytes: usize) -> Resu
 /// Runs in a process of its own, whose folder is a file system of 2 MiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_on_a_tiny_disk() {
-    let Some(folder) = child::folder() else { return };
+    let Some(folder) = small_disk::place() else { return };
     let settings = StoreSettings::Sqlite { path: folder.join("palisade.db") };
     let store = Store::open(&settings).await.expect("open");
     store.migrate().await.expect("migrate");
@@ -128,26 +129,7 @@ async fn store_on_a_tiny_disk() {
 #[test]
 fn a_full_disk_fails_whole_groups_and_heals() {
     let folder = tempfile::tempdir().expect("a folder");
-    let part = child::command("failures::store_on_a_tiny_disk", folder.path());
-    // The mount is seen by the child only and goes with it.
-    let mut command = std::process::Command::new("unshare");
-    command
-        .args(["--mount", "--map-root-user", "sh", "-c"])
-        .arg(r#"mount -t tmpfs -o size=2m tmpfs "$1" && shift && exec "$@""#)
-        .arg("sh")
-        .arg(folder.path())
-        .arg(part.get_program())
-        .args(part.get_args());
-    for (name, value) in part.get_envs() {
-        command.env(name, value.expect("a value"));
-    }
-    let output = command.output().expect("run unshare");
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    small_disk::passes("store::tests::failures::store_on_a_tiny_disk", folder.path(), "size=2m");
 }
 
 #[tokio::test]
