@@ -12,12 +12,12 @@ const PLACE: &str = "PALISADE_TEST_FOLDER";
 
 /// Where to work, when this process was started by [`passes`].
 #[expect(clippy::disallowed_methods, reason = "the only way to tell a test something")]
-pub fn place() -> Option<PathBuf> {
+pub(crate) fn place() -> Option<PathBuf> {
     std::env::var_os(PLACE).map(PathBuf::from)
 }
 
 /// Runs the test `part` with a file system of these options at `place`, e.g. `size=8m`.
-pub fn passes(part: &str, place: &Path, options: &str) {
+pub(crate) fn passes(part: &str, place: &Path, options: &str) {
     let mount = format!(r#"mount -t tmpfs -o {options} tmpfs "$1" && shift && exec "$@""#);
     let output = Command::new("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c", &mount, "sh"])
