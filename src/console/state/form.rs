@@ -106,10 +106,14 @@ impl Form {
             .map(|field| (field.property.key, field.input.text().trim().to_owned()))
             .collect();
         let mistakes = properties::check(&given).err().unwrap_or_default();
+        // Other answers may have become wrong by what was changed, e.g. a gateway.
+        let was_good = |key: &str| {
+            self.fields.iter().any(|field| field.property.key == key && field.mistake.is_none())
+        };
         let blamed: Vec<_> = mistakes
             .iter()
+            .filter(|mistake| changed.contains_key(&mistake.key) || was_good(&mistake.key))
             // What a role needs beside it may be answered without being in the form.
-            .filter(|mistake| changed.contains_key(&mistake.key))
             .filter(|mistake| mistake.key != "role")
             .map(|mistake| (mistake.key.clone(), Mistake::from(mistake).message))
             .collect();

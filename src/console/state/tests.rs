@@ -208,6 +208,20 @@ fn mistakes_stand_at_their_fields_whoever_finds_them() {
 }
 
 #[test]
+fn another_network_blames_the_gateway_before_anything_is_sent() {
+    let mut state = at(Page::Network);
+    types(&mut state, "e\t");
+    state.on_key(Key::Clear);
+    types(&mut state, "198.51.100.7/24");
+    state.on_key(Key::Apply);
+    let form = state.form.as_ref().expect("still open");
+    assert!(state.dialog.is_none(), "nothing is sent: {:?}", state.dialog);
+    let field = &form.fields[form.focus];
+    assert_eq!(field.property.key, "gateway");
+    assert!(field.mistake.as_deref().is_some_and(|why| why.contains("outside the network")));
+}
+
+#[test]
 fn every_property_with_a_mistake_can_be_repaired() {
     let state = mistaken();
     let form = Form::new(&state.answers.expect("asked").expect("answered"));
