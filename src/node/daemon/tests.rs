@@ -38,6 +38,8 @@ const SCRIPT: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>\"${0%/*}/../../called\"
 impl Running {
     /// A daemon for whom this process is `account`.
     async fn start(account: &str) -> Self {
+        // As the program does first of all; the second time it is there already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let place = tempfile::tempdir().expect("a directory");
         let paths = Paths::below(place.path());
         for directory in ["/etc", "/usr/bin"] {
