@@ -114,8 +114,12 @@ impl Follower {
         let found = &self.servers[server];
         tracing::info!("the database is used on {} from now on: it {reason}", found.name);
         let pool = found.pool(self.max_connections, started, Arc::clone(&self.look));
+        // First, so that whoever has been given the pool can see whose it is.
+        self.seen.send_modify(|seen| {
+            seen.reigns += 1;
+            seen.primary = Some(server);
+        });
         self.reigns.send_replace(Some(Reign::of_one(pool, server, started)));
-        self.seen.send_modify(|seen| seen.reigns += 1);
         if let Some(former) = current {
             former.depose();
         }
