@@ -22,6 +22,16 @@ const MOST_BYTES: u64 = 1024 * 1024;
 /// new one. When this returns the new one survives a power cut. The directory
 /// above is made when it is missing, for its owner alone if the file is.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_for(None, path, content, mode)
+}
+
+/// The same for another user and group, who never sees a file that is not his.
+pub fn replace_for(
+    owner: Option<(u32, u32)>,
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+) -> io::Result<()> {
     let directory = match path.parent() {
         // The parent of a bare name means the working directory.
         Some(directory) if directory.as_os_str().is_empty() => Path::new("."),
@@ -37,6 +47,9 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     step()?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&staged)?;
     file.set_permissions(Permissions::from_mode(mode))?;
+    if let Some((user, group)) = owner {
+        fchown(&file, Some(user), Some(group))?;
+    }
     step()?;
     file.write_all(content)?;
     step()?;

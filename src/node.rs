@@ -13,6 +13,7 @@
 //! places only, named in [`paths`]: answers and host keys of the node, the data
 //! of the management plane, and what is rendered anew at every boot.
 
+pub mod accounts;
 pub mod answers;
 pub mod client;
 pub mod daemon;

@@ -6,8 +6,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::de::DeserializeOwned;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::UnixStream,
     time::timeout,
 };
@@ -74,36 +75,60 @@ impl Client {
         progress: impl FnMut(Progress) + Send,
     ) -> Result<A::Answer, NoAnswer> {
         let envelope = Envelope { request: ask.into(), credentials, on_behalf_of };
-        let done = self.converse(&envelope, progress).await?;
-        serde_json::from_value(done).map_err(|error| {
-            NoAnswer::Silent(format!("its answer is of another version of palisade: {error}"))
-        })
+        understood(self.converse(&envelope, progress).await?)
     }
 
     async fn converse(
         &self,
         envelope: &Envelope,
-        mut progress: impl FnMut(Progress) + Send,
+        progress: impl FnMut(Progress) + Send,
     ) -> Result<serde_json::Value, NoAnswer> {
         let connected = UnixStream::connect(&self.socket).await;
-        let mut stream = connected
+        let stream = connected
             .map_err(|error| NoAnswer::Silent(format!("{}: {error}", self.socket.display())))?;
-        let mut line = Zeroizing::new(serde_json::to_vec(envelope).map_err(|e| lost(&e))?);
-        line.push(b'\n');
-        // A daemon that has no place answers before it has read everything.
-        let sent = stream.write_all(&line).await;
-        let mut reader = BufReader::new(stream);
-        let limit = patience(&envelope.request);
-        loop {
-            let reply = timeout(limit, read_reply(&mut reader)).await;
-            match reply.map_err(|_| NoAnswer::Silent("it takes too long".to_owned()))?? {
-                Some(Reply::Progress(news)) => progress(news),
-                Some(Reply::Done(answer)) => return Ok(answer),
-                Some(Reply::Failed(failure)) => return Err(NoAnswer::Failed(failure)),
-                None => {
-                    sent.map_err(|error| lost(&error))?;
-                    return Err(NoAnswer::Silent("it closed the connection".to_owned()));
-                }
+        converse(stream, envelope, progress).await
+    }
+}
+
+/// Asks over a connection, and waits for the answer.
+pub async fn ask_over<S, A>(stream: S, ask: A) -> Result<A::Answer, NoAnswer>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Ask,
+{
+    let envelope = Envelope { request: ask.into(), credentials: None, on_behalf_of: None };
+    understood(converse(stream, &envelope, |_| ()).await?)
+}
+
+fn understood<T: DeserializeOwned>(done: serde_json::Value) -> Result<T, NoAnswer> {
+    serde_json::from_value(done).map_err(|error| {
+        NoAnswer::Silent(format!("its answer is of another version of palisade: {error}"))
+    })
+}
+
+async fn converse<S>(
+    mut stream: S,
+    envelope: &Envelope,
+    mut progress: impl FnMut(Progress),
+) -> Result<serde_json::Value, NoAnswer>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut line = Zeroizing::new(serde_json::to_vec(envelope).map_err(|e| lost(&e))?);
+    line.push(b'\n');
+    // A daemon that has no place answers before it has read everything.
+    let sent = stream.write_all(&line).await;
+    let mut reader = BufReader::new(stream);
+    let limit = patience(&envelope.request);
+    loop {
+        let reply = timeout(limit, read_reply(&mut reader)).await;
+        match reply.map_err(|_| NoAnswer::Silent("it takes too long".to_owned()))?? {
+            Some(Reply::Progress(news)) => progress(news),
+            Some(Reply::Done(answer)) => return Ok(answer),
+            Some(Reply::Failed(failure)) => return Err(NoAnswer::Failed(failure)),
+            None => {
+                sent.map_err(|error| lost(&error))?;
+                return Err(NoAnswer::Silent("it closed the connection".to_owned()));
             }
         }
     }
@@ -113,7 +138,10 @@ fn patience(request: &Request) -> Duration {
     request.patience() + GRACE
 }
 
-async fn read_reply(reader: &mut BufReader<UnixStream>) -> Result<Option<Reply>, NoAnswer> {
+async fn read_reply<S>(reader: &mut BufReader<S>) -> Result<Option<Reply>, NoAnswer>
+where
+    S: AsyncRead + Unpin,
+{
     let mut line = Zeroizing::new(Vec::new());
     let most = LONGEST_REPLY as u64 + 1;
     let read = reader.take(most).read_until(b'\n', &mut line).await.map_err(|e| lost(&e))?;

@@ -8,13 +8,14 @@
 //! socket   -> serve      accept, one task for each connection
 //! peers                  who asks, and may he
 //! credentials            a person at the screen proves who he is
-//! dispatch -> a group    status logs answers power recovery events …
+//! dispatch -> a group    status logs answers power recovery events cluster …
 //! ```
 //!
 //! How to add a request: see [`crate::node::protocol`].
 
 mod answers;
 mod bundle;
+mod cluster;
 mod credentials;
 mod dispatch;
 mod doctor;
@@ -77,6 +78,7 @@ pub struct Node {
     tries: Tries,
     proving: Mutex<()>,
     recovering: Mutex<()>,
+    cluster: cluster::Cluster,
 }
 
 /// One request on its way: what it may use.
@@ -109,8 +111,8 @@ impl Context {
     }
 
     /// Who asks.
-    pub fn peer(&self) -> Peer {
-        self.peer
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Tells the caller how far it is. A slow reader misses some.
@@ -139,14 +141,16 @@ pub async fn run(options: Options) -> Result<()> {
         tries: Tries::default(),
         proving: Mutex::default(),
         recovering: Mutex::default(),
+        cluster: cluster::Cluster::default(),
     });
     update::tidy(&node);
     recovery::resume(&node).await;
+    let watching = tokio::spawn(cluster::watch(Arc::clone(&node), stopping.clone()));
     notify::ready(notify.as_deref());
     tracing::info!(socket = %node.paths.socket().display(), "the node daemon listens");
     serve::serve(&node, &listener, &stopping).await;
     notify::stopping(notify.as_deref());
-    Ok(())
+    watching.await.map_err(crate::error::Error::internal)
 }
 
 #[cfg(test)]

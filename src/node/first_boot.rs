@@ -13,6 +13,7 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, io, path::Path};
 
 use super::{
     answers::{self, AmendError, Kept, Report, Source},
+    ha::place::Place,
     host::Host,
     network::{Card, full_name, in_order},
     properties::{Mistake, RawAnswers, Salvaged, salvage},
@@ -130,6 +131,15 @@ fn cards(host: &Host) -> Vec<Card> {
 fn wanted(host: &Host, salvaged: &Salvaged, cards: &[Card]) -> io::Result<Vec<Wanted>> {
     let authorities = files::read_text(&host.paths().at(AUTHORITIES))?.unwrap_or_default();
     Ok(render::files(host.paths(), salvaged, cards, &authorities))
+}
+
+/// The settings that the management plane has in this place. An error when it
+/// has none there.
+pub fn settings_in(host: &Host, place: &Place) -> io::Result<String> {
+    let kept = answers::load(host.paths())?
+        .ok_or_else(|| io::Error::other("nothing has been answered on this machine yet"))?;
+    render::serve_in(host.paths(), &salvage(&kept.given), Some(place))
+        .ok_or_else(|| io::Error::other("this node has no management plane in its role"))
 }
 
 /// Makes the files as they have to be. Answers who has to be told.

@@ -33,6 +33,11 @@ impl Host {
         Self { programs: Programs::of(&paths).after(programs.to_owned()), paths }
     }
 
+    /// The machine of this layout, with these programs.
+    pub fn of(paths: Paths, programs: Programs) -> Self {
+        Self { paths, programs }
+    }
+
     /// Its files.
     pub fn paths(&self) -> &Paths {
         &self.paths

@@ -25,6 +25,7 @@
 //! Access, credentials, limits, the record for the audit trail and the answer's
 //! form then come by themselves. Callers write `client.ask(YourRequest { … })`.
 
+mod cluster;
 mod recovery;
 mod status;
 mod support;
@@ -40,6 +41,11 @@ use crate::{
     secret::Secret,
 };
 
+pub use cluster::{
+    AskStep, ClusterProgress, ClusterState, ClusterView, CompleteCluster, Failover, Invitation,
+    Invite, JoinCluster, Joined, MemberReport, MemberState, MemberStep, NodeView, OpenInvitation,
+    Quorum, RecoverAlone, RemoveNode, SwitchOver, SwitchedOver,
+};
 pub use recovery::{
     Bundle, CertificateRenewal, KeepBundle, RenewCertificate, ResetAdministrator, ResetLink,
 };
@@ -123,6 +129,24 @@ asks! {
     InstallUpdate(InstallUpdate) -> OfVersion;
     /// Restart into what was installed.
     RestartIntoUpdate(RestartIntoUpdate) -> OfVersion;
+    /// What is known of the cluster.
+    ClusterState(ClusterState) -> ClusterView;
+    /// A code for one more node.
+    Invite(Invite) -> Invitation;
+    /// Become a member by a code.
+    JoinCluster(JoinCluster) -> Joined;
+    /// Do the steps that make the cluster run.
+    CompleteCluster(CompleteCluster) -> Done;
+    /// Take a node out.
+    RemoveNode(RemoveNode) -> Done;
+    /// Let another node's database lead.
+    SwitchOver(SwitchOver) -> SwitchedOver;
+    /// Work with this node alone.
+    RecoverAlone(RecoverAlone) -> Done;
+    /// What a node tells another one about itself.
+    MemberState(MemberState) -> MemberReport;
+    /// One step that another node asks for.
+    AskStep(AskStep) -> Done;
 }
 
 /// What a request needs before it is answered.
@@ -140,6 +164,8 @@ pub enum Need {
     },
     /// Only for the management plane, and not recorded: it works by itself.
     ManagementPlane,
+    /// Only for another node of the cluster, and recorded where it was decided.
+    Member,
 }
 
 impl Request {
@@ -151,7 +177,15 @@ impl Request {
             | Self::Logs(_)
             | Self::Answers(_)
             | Self::MachineChecks(_)
+            | Self::ClusterState(_)
             | Self::UpdateState(_) => Need::Read,
+            Self::Invite(_) => cluster::FORM,
+            Self::JoinCluster(_) => cluster::JOIN,
+            Self::CompleteCluster(_) => cluster::COMPLETE,
+            Self::RemoveNode(_) => cluster::REMOVE,
+            Self::SwitchOver(_) => cluster::SWITCH,
+            Self::RecoverAlone(_) => cluster::ALONE,
+            Self::MemberState(_) | Self::AskStep(_) => Need::Member,
             Self::InstallUpdate(_) => update::INSTALL,
             Self::RestartIntoUpdate(_) => update::RESTART,
             Self::Amend(_) => change("node.amend", "platform.update"),
@@ -182,6 +216,7 @@ impl Request {
         match self.need() {
             Need::Change { .. } => Duration::from_mins(10),
             Need::Read | Need::ManagementPlane => Duration::from_secs(20),
+            Need::Member => Duration::from_mins(5),
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use super::{
+    ha::place::Place,
     network::{self, Card},
     paths::Paths,
     properties::{Answers, Role, Salvaged},
@@ -100,6 +101,11 @@ pub fn files(paths: &Paths, salvaged: &Salvaged, cards: &[Card], authorities: &s
         },
         public(paths.serve_settings(), serve, Reader::Management),
     ]
+}
+
+/// The settings of the management plane, when this node has one.
+pub fn serve_in(paths: &Paths, salvaged: &Salvaged, _place: Option<&Place>) -> Option<String> {
+    (salvaged.role() == Ok(Role::Standalone)).then(|| serve(paths, &salvaged.answers))
 }
 
 /// The ports that are open beside 443, for the chain that the image's rules

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Context;
+use super::{Context, Node};
 use crate::{
     error::{Error, Result},
     node::{
@@ -106,8 +106,13 @@ fn refused(error: AmendError) -> Error {
 /// follows from the answers and tells those whose files have changed.
 async fn apply(context: &Context) -> Result<()> {
     context.progress("Putting the answers into effect", None);
-    let root = format!("--root={}", context.paths().at("/").display());
-    let run = context.programs().outside(&[], "palisade", TIME_TO_APPLY);
+    render(&context.node).await
+}
+
+/// The same for what follows from the cluster.
+pub(super) async fn render(node: &Node) -> Result<()> {
+    let root = format!("--root={}", node.paths.at("/").display());
+    let run = node.programs.outside(&[], "palisade", TIME_TO_APPLY);
     let output = run.args(["node", "answers", "--apply", &root]).output().await?;
     output.or_failure("Putting the answers into effect").map(drop)
 }

@@ -2,13 +2,17 @@
 
 use serde_json::Value;
 
-use super::{Context, answers, bundle, doctor, events, logs, power, recovery, status, update};
+use super::{
+    Context, answers, bundle, cluster, doctor, events, logs, power, recovery, status, update,
+};
 use crate::{
     error::{Error, Result},
     node::protocol::{
-        Amend, Answers, Ask, BundlePart, CheckMirror, CheckUpload, Events, EventsTaken,
-        InstallUpdate, KeepBundle, Logs, MachineChecks, Power, RenewCertificate, Request,
-        ResetAdministrator, RestartIntoUpdate, StatusRequest, SupportBundle, UpdateState,
+        Amend, Answers, Ask, AskStep, BundlePart, CheckMirror, CheckUpload, ClusterState,
+        CompleteCluster, Events, EventsTaken, InstallUpdate, Invite, JoinCluster, KeepBundle, Logs,
+        MachineChecks, MemberState, Power, RecoverAlone, RemoveNode, RenewCertificate, Request,
+        ResetAdministrator, RestartIntoUpdate, StatusRequest, SupportBundle, SwitchOver,
+        UpdateState,
     },
 };
 
@@ -39,6 +43,19 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
         Request::MachineChecks(ask) => done::<MachineChecks>(doctor::checks(context, ask).await),
         Request::SupportBundle(ask) => done::<SupportBundle>(bundle::make(context, ask).await),
         Request::BundlePart(ask) => done::<BundlePart>(bundle::part(context, &ask)),
+        Request::ClusterState(ask) => done::<ClusterState>(cluster::state(context, ask)),
+        Request::Invite(ask) => done::<Invite>(cluster::invite(context, ask).await),
+        Request::JoinCluster(ask) => done::<JoinCluster>(cluster::join(context, ask).await),
+        Request::CompleteCluster(ask) => {
+            done::<CompleteCluster>(cluster::complete(context, ask).await)
+        }
+        Request::RemoveNode(ask) => done::<RemoveNode>(cluster::remove(context, ask).await),
+        Request::SwitchOver(ask) => done::<SwitchOver>(cluster::switch_over(context, ask).await),
+        Request::RecoverAlone(ask) => {
+            done::<RecoverAlone>(cluster::recover_alone(context, ask).await)
+        }
+        Request::MemberState(ask) => done::<MemberState>(cluster::report(context, ask).await),
+        Request::AskStep(ask) => done::<AskStep>(cluster::step(context, ask.step).await),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Who is asking, by the kernel's word, and what he may ask.
 
-use std::fs;
-
-use crate::node::{paths::Paths, protocol::Need};
+use crate::node::{accounts, ha::members::NodeName, paths::Paths, protocol::Need};
 
 /// The management plane's account.
 const MANAGEMENT_PLANE: &str = "palisade";
@@ -14,7 +12,7 @@ const ADMIN: &str = "admin";
 const GROUP: &str = "palisade-node";
 
 /// Who is asking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// root, who could do everything without us.
     Root,
@@ -22,6 +20,8 @@ pub enum Peer {
     ManagementPlane,
     /// A person in front of the machine or its screen over SSH, or a picture of it.
     Console,
+    /// Another node of the cluster, by its certificate.
+    Member(NodeName),
     /// Anybody else.
     Stranger,
 }
@@ -39,8 +39,10 @@ pub(super) enum Verdict {
 
 /// Whether `peer` may ask for something with this need; `set_up`: whether the
 /// installation has administrators who could prove who they are.
-pub(super) fn verdict(peer: Peer, need: Need, set_up: bool) -> Verdict {
+pub(super) fn verdict(peer: &Peer, need: Need, set_up: bool) -> Verdict {
     match (peer, need) {
+        (Peer::Member(_), Need::Member) => Verdict::Allowed,
+        (Peer::Member(_), _) | (_, Need::Member) => Verdict::Refused,
         (Peer::Console, Need::Change { permission, .. }) if set_up => {
             Verdict::WithCredentials(permission)
         }
@@ -52,8 +54,9 @@ pub(super) fn verdict(peer: Peer, need: Need, set_up: bool) -> Verdict {
 
 impl Peer {
     /// The word in the record.
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         match self {
+            Self::Member(_) => "member",
             Self::Root => "root",
             Self::ManagementPlane => "managementPlane",
             Self::Console => "console",
@@ -78,13 +81,12 @@ pub struct Accounts {
 impl Accounts {
     /// As the machine's files have them; they are part of the image.
     pub fn read(paths: &Paths) -> Self {
-        let text = |file| fs::read_to_string(paths.at(file)).unwrap_or_default();
-        let (users, groups) = (text("/etc/passwd"), text("/etc/group"));
+        let user = |name| accounts::user(paths, name).map(|(user, _)| user);
         Self {
-            management_plane: number(&users, MANAGEMENT_PLANE),
-            console: number(&users, CONSOLE),
-            admin: number(&users, ADMIN),
-            group: number(&groups, GROUP),
+            management_plane: user(MANAGEMENT_PLANE),
+            console: user(CONSOLE),
+            admin: user(ADMIN),
+            group: accounts::group(paths, GROUP),
         }
     }
 
@@ -101,33 +103,37 @@ impl Accounts {
     }
 }
 
-/// The number of `name` in the text of a passwd or group file.
-fn number(text: &str, name: &str) -> Option<u32> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const READ: Need = Need::Read;
     const CHANGE: Need = Need::Change { action: "node.reboot", permission: "platform.update" };
     const PLANE: Need = Need::ManagementPlane;
+    const MEMBER: Need = Need::Member;
 
     #[test]
     fn who_may_ask_what() {
         use Verdict::{Allowed, Refused, WithCredentials};
         let asked = WithCredentials("platform.update");
+        let member = Peer::Member("n2".parse().expect("a name"));
+        let (all, none) = ([Allowed, Allowed, Allowed, Refused], [Refused; 4]);
+        let others = [Refused, Refused, Refused, Allowed];
         for (peer, before, after) in [
-            (Peer::Root, [Allowed, Allowed, Allowed], [Allowed, Allowed, Allowed]),
-            (Peer::ManagementPlane, [Allowed, Allowed, Allowed], [Allowed, Allowed, Allowed]),
-            (Peer::Console, [Allowed, Allowed, Refused], [Allowed, asked, Refused]),
-            (Peer::Stranger, [Refused, Refused, Refused], [Refused, Refused, Refused]),
+            (Peer::Root, all, all),
+            (Peer::ManagementPlane, all, all),
+            (
+                Peer::Console,
+                [Allowed, Allowed, Refused, Refused],
+                [Allowed, asked, Refused, Refused],
+            ),
+            (Peer::Stranger, none, none),
+            (member, others, others),
         ] {
-            let of = |set_up| [READ, CHANGE, PLANE].map(|need| verdict(peer, need, set_up));
+            let of =
+                |set_up| [READ, CHANGE, PLANE, MEMBER].map(|need| verdict(&peer, need, set_up));
             assert_eq!(of(false), before, "{peer:?} before set-up is complete");
             assert_eq!(of(true), after, "{peer:?} afterwards");
         }

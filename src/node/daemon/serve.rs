@@ -61,7 +61,8 @@ pub(super) async fn serve(node: &Arc<Node>, listener: &UnixListener, stopping: &
             continue;
         };
         tracker.spawn(async move {
-            converse(&node, stream).await;
+            let peer = peer_of(&node, &stream);
+            converse(&node, peer, stream).await;
             drop(place);
         });
     }
@@ -74,15 +75,23 @@ async fn refuse_crowd(mut stream: UnixStream) {
     let _ = send(&mut stream, &Reply::Failed(Failure::from(&error))).await;
 }
 
-async fn converse(node: &Arc<Node>, stream: UnixStream) {
-    let peer = match stream.peer_cred() {
+fn peer_of(node: &Node, stream: &UnixStream) -> Peer {
+    match stream.peer_cred() {
         Ok(credentials) => node.accounts.peer(credentials.uid()),
         Err(error) => {
             tracing::warn!(%error, "the kernel does not say who is asking");
             Peer::Stranger
         }
-    };
-    let (mut reader, mut writer) = stream.into_split();
+    }
+}
+
+/// One request of `peer` from its first byte to its last reply.
+pub(super) async fn converse<S>(node: &Arc<Node>, peer: Peer, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let word = peer.word();
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let (progress, mut news) = mpsc::channel::<Progress>(UNREAD_PROGRESS);
     let context = Context { node: Arc::clone(node), peer, progress };
     let mut work = std::pin::pin!(async move {
@@ -110,9 +119,9 @@ async fn converse(node: &Arc<Node>, stream: UnixStream) {
         Ok(Some(answer)) => Reply::Done(answer),
         Err(error) => {
             if matches!(error.kind(), Kind::Internal | Kind::Unavailable | Kind::StorageFull) {
-                tracing::warn!(peer = peer.word(), error = %error.chain(), "a request failed");
+                tracing::warn!(peer = word, error = %error.chain(), "a request failed");
             } else {
-                tracing::info!(peer = peer.word(), error = %error.chain(), "a request was refused");
+                tracing::info!(peer = word, error = %error.chain(), "a request was refused");
             }
             Reply::Failed(Failure::from(&error))
         }
@@ -158,7 +167,7 @@ async fn handle(context: &Context, envelope: Envelope) -> Result<serde_json::Val
     let need = request.need();
     let event = match need {
         Need::Change { action, .. } => Some(Begun::new(action, context.peer().word())),
-        Need::Read | Need::ManagementPlane => None,
+        Need::Read | Need::ManagementPlane | Need::Member => None,
     };
     let event = match verdict(context.peer(), need, context.is_set_up()) {
         Verdict::Allowed => event,
@@ -176,7 +185,7 @@ async fn handle(context: &Context, envelope: Envelope) -> Result<serde_json::Val
     };
     let Some(event) = event else { return work(context, request).await };
     // The management plane knows for whom it asks; nobody else is believed.
-    let user = on_behalf_of.filter(|_| context.peer() != Peer::Console);
+    let user = on_behalf_of.filter(|_| *context.peer() != Peer::Console);
     context.recorded(event.of_user(user), work(context, request)).await
 }
 

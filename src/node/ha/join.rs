@@ -41,6 +41,7 @@ pub mod wire;
 pub const PORT: u16 = 7443;
 
 pub use code::{JoinCode, Mistyped};
+pub(super) use hand_over::parts;
 pub use hand_over::{Credential, HandOver};
 pub use invitation::{Invitation, LIFETIME, TRIES};
 pub use joining::{Joined, Joining, Proving, Waiting};

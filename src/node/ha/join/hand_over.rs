@@ -101,7 +101,7 @@ impl HandOver {
 }
 
 /// Takes apart what `crypto::encode` has put together.
-fn parts(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+pub(in crate::node::ha) fn parts(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut parts = Vec::new();
     while !bytes.is_empty() {
         let (length, rest) = bytes.split_first_chunk()?;
