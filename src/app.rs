@@ -41,7 +41,7 @@ use crate::{
 
 pub use before_update::BeforeUpdate;
 pub use data_dir::Occupied;
-pub use offline::{Offline, Source};
+pub use offline::{NodeCredentials, Offline, Source, node_credentials};
 pub use singleton::Duty;
 pub use start::{Parts, StartError};
 

@@ -5,6 +5,7 @@
 //! the database stay together and a wrong kit changes nothing.
 //! Must not know: where a kit or a passphrase was typed, or who reads the result.
 
+mod credentials;
 mod recovery;
 
 use std::{path::Path, sync::Arc};
@@ -28,6 +29,8 @@ use crate::{
     store::{self, Store},
     vault,
 };
+
+pub use credentials::{NodeCredentials, node_credentials};
 
 /// An installation that nobody else uses meanwhile.
 #[derive(Debug)]

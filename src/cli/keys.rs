@@ -1,5 +1,6 @@
 //! `palisade keys`: the installation's keys.
 
+mod node;
 pub(super) mod offline;
 
 pub(super) use offline::Place;
@@ -40,6 +41,9 @@ enum KeysCommand {
     Kit(offline::KitArgs),
     /// Seal the keystore by another key or passphrase (appliance stopped).
     Seal(offline::SealArgs),
+    /// Issue the certificates of a node of the cluster (for the node daemon).
+    #[command(hide = true)]
+    Node(node::NodeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +80,7 @@ pub(super) async fn run(args: KeysArgs) -> Result<()> {
         KeysCommand::Check(args) => offline::check(args),
         KeysCommand::Kit(args) => offline::kit(args).await,
         KeysCommand::Seal(args) => offline::seal(args).await,
+        KeysCommand::Node(args) => node::node(args),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `palisade node`: the machine of an appliance.
 
 mod answers;
+mod cluster;
 mod daemon;
 mod healthy;
 mod package;
@@ -32,6 +33,23 @@ enum NodeCommand {
     Answers(answers::AnswersArgs),
     /// Say whether this version of the appliance works.
     Healthy(healthy::HealthyArgs),
+    /// Begin a cluster of three nodes on this one; prints the code for the next node.
+    Init(cluster::InitArgs),
+    /// Print a code with which one more node may join.
+    Invite(cluster::InviteArgs),
+    /// Make this fresh node a member of a cluster, by a code.
+    Join(cluster::JoinArgs),
+    /// Do the steps again that make three nodes one cluster, after they have failed.
+    Complete(Layout),
+    /// Take another node out of the cluster.
+    Remove(cluster::RemoveArgs),
+    /// Let another node's database lead.
+    SwitchOver(cluster::SwitchArgs),
+    /// Go on with this node alone: the others are lost for good.
+    RecoverAlone(cluster::AloneArgs),
+    /// Keep files of the cluster (for the node daemon).
+    #[command(hide = true)]
+    Settle(Layout),
     /// Write the OVF descriptor for a disk, whose content id becomes a fixed one.
     Descriptor(package::DescriptorArgs),
     /// Recompute every digest of an OVA, and look for what importers stumble over.
@@ -73,6 +91,14 @@ pub(super) async fn run(args: NodeArgs) -> Result<()> {
         NodeCommand::FirstBoot(layout) => answers::first_boot(&layout).await,
         NodeCommand::Answers(args) => answers::answers(args).await,
         NodeCommand::Healthy(args) => healthy::run(args).await,
+        NodeCommand::Init(args) => cluster::init(args).await,
+        NodeCommand::Invite(args) => cluster::invite(args).await,
+        NodeCommand::Join(args) => cluster::join(args).await,
+        NodeCommand::Complete(layout) => cluster::complete(layout).await,
+        NodeCommand::Remove(args) => cluster::remove(args).await,
+        NodeCommand::SwitchOver(args) => cluster::switch_over(args).await,
+        NodeCommand::RecoverAlone(args) => cluster::recover_alone(args).await,
+        NodeCommand::Settle(layout) => cluster::settle(layout),
         NodeCommand::Descriptor(args) => package::describe(&args),
         NodeCommand::VerifyOva { file } => package::verify(&file),
     }

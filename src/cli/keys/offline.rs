@@ -36,7 +36,7 @@ pub(in crate::cli) struct Place {
 }
 
 impl Place {
-    fn config(self) -> Result<Config> {
+    pub(super) fn config(self) -> Result<Config> {
         let flags =
             self.data_dir.map(|path| ("storage.data_dir".to_owned(), path.display().to_string()));
         self.settings.load(flags.into_iter().collect()).map_err(|error| {
