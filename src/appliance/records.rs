@@ -20,7 +20,8 @@ use crate::{
     store::{self, Tx, settings::Setting},
 };
 
-/// The name of the setting that keeps how far we are.
+/// The beginning of the name of the setting that keeps how far we are; the name
+/// of the list follows, since every node of a cluster has one.
 const SETTING: &str = "node-events";
 
 /// Takes the node's events over.
@@ -48,19 +49,17 @@ impl NodeRecords {
     /// Takes over what there is; answers how many events that were. `None` when
     /// there is no daemon, as on machines that are no appliance.
     pub async fn collect(&self) -> Result<Option<usize>> {
-        let known = taken(&mut self.ledger.store().read().await?).await?.0;
-        let list = match self.client.ask(Events { after: known.through }).await {
+        // What the daemon was told to forget is not in it any more.
+        let list = match self.client.ask(Events { after: 0 }).await {
             Err(NoAnswer::Silent(_)) => return Ok(None),
             Err(failed) => return Err(failed.into()),
-            // Another list counts from its own beginning.
-            Ok(list) if list.outbox != known.outbox && known.through > 0 => {
-                self.client.ask(Events { after: 0 }).await?
-            }
             Ok(list) => list,
         };
-        let count = list.events.len();
+        let known = taken(&mut self.ledger.store().read().await?, &list.outbox).await?.0;
+        let new = list.events.iter().filter(|event| event.number > known.through);
+        let count = new.count();
         if count == 0 {
-            if list.outbox == known.outbox && !self.has_told(&known) {
+            if known.through > 0 && !self.has_told(&known) {
                 self.tell(known).await?;
             }
             return Ok(Some(0));
@@ -87,15 +86,14 @@ impl NodeRecords {
     async fn record(&self, list: EventList) -> Result<Option<Taken>> {
         let EventList { outbox, mut events } = list;
         let mut change = self.ledger.begin(&Actor::system(TenantId::SYSTEM)).await?;
-        let (known, version) = taken(change.tx()).await?;
-        if known.outbox == outbox {
-            events.retain(|event| event.number > known.through);
-        }
+        let (known, version) = taken(change.tx(), &outbox).await?;
+        events.retain(|event| event.number > known.through);
         let Some(through) = events.last().map(|event| event.number) else { return Ok(None) };
+        let name = setting(&outbox);
         let now = Taken { outbox, through };
         let value = serde_json::to_string(&now).map_err(Error::internal)?;
         let setting = Setting { value, sealed: None, version };
-        let put = store::settings::put(change.tx(), TenantId::SYSTEM, SETTING, &setting, version);
+        let put = store::settings::put(change.tx(), TenantId::SYSTEM, &name, &setting, version);
         if !put.await? {
             return Err(crate::identity::stale());
         }
@@ -108,9 +106,14 @@ impl NodeRecords {
     }
 }
 
-async fn taken(tx: &mut Tx) -> Result<(Taken, i64)> {
-    let Some(found) = store::settings::find(tx, TenantId::SYSTEM, SETTING).await? else {
-        return Ok((Taken::default(), 0));
+fn setting(outbox: &str) -> String {
+    format!("{SETTING}/{outbox}")
+}
+
+async fn taken(tx: &mut Tx, outbox: &str) -> Result<(Taken, i64)> {
+    let found = store::settings::find(tx, TenantId::SYSTEM, &setting(outbox)).await?;
+    let Some(found) = found else {
+        return Ok((Taken { outbox: outbox.to_owned(), through: 0 }, 0));
     };
     Ok((serde_json::from_str(&found.value).map_err(Error::internal)?, found.version))
 }

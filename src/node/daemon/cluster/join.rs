@@ -1,8 +1,12 @@
 //! Becoming a member by a code.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::{net::TcpSocket, time::timeout};
+use tokio::{net::TcpSocket, sync::mpsc, time::timeout};
 
 use super::{
     local::{self, MANAGEMENT_PLANE},
@@ -11,18 +15,65 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     node::{
-        daemon::{Context, answers},
+        daemon::{Context, Node, Peer, answers},
         ha::{
             join::{self, HandOver, Introduction, JoinCode, Joined as LetIn, Refusal, wire},
             local::{Certificates, Packed, Settled, Work},
             place::{Common, Phase},
         },
-        protocol::{JoinCluster, Joined},
+        outbox::Begun,
+        properties::Role,
+        protocol::{ClusterProgress, JoinCluster, Joined},
     },
 };
 
 /// The other node is on the same network.
 const TIME_TO_CONNECT: Duration = Duration::from_secs(10);
+
+/// How often a member that does not answer is called again.
+const AGAIN: Duration = Duration::from_secs(10);
+/// A code counts ten minutes.
+const TIME_TO_TRY: Duration = Duration::from_mins(10);
+
+/// A node that was deployed with a code joins by itself when it starts. A code
+/// that is refused is not tried again: the console says why.
+pub(super) async fn by_answers(node: &Arc<Node>) {
+    let Ok(answers) = local::answers(node) else { return };
+    let code = answers.join_code.filter(|_| answers.role == Role::HaJoin);
+    let address = answers.management_url.as_deref().and_then(address_in);
+    let (Some(code), Some(address)) = (code, address) else { return };
+    if !matches!(place(&node.paths), Ok(None)) {
+        return;
+    }
+    let (progress, _) = mpsc::channel(1);
+    let context = Context { node: Arc::clone(node), peer: Peer::Root, progress };
+    let begun = node.clock.uptime();
+    loop {
+        let ask = JoinCluster { code: code.0.clone(), address };
+        let event = Begun::new("node.join", "node");
+        let joined = context.recorded(event, join(&context, ask)).await;
+        let Err(error) = joined else { return };
+        tracing::warn!(error = %error.chain(), "this node has not joined the cluster");
+        let again = error.kind() == Kind::Unavailable
+            && node.clock.uptime().saturating_sub(begun) < TIME_TO_TRY;
+        *locked(&node.cluster.progress) = Some(ClusterProgress {
+            step: "Joining the cluster".to_owned(),
+            percent: 0,
+            running: again,
+            failure: Some(error.message().to_owned()),
+        });
+        if !again {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// The address of the member in a URL like `https://10.9.0.11`.
+fn address_in(url: &str) -> Option<Ipv4Addr> {
+    let host = url.strip_prefix("https://")?.split(['/', ':']).next()?;
+    host.parse().ok()
+}
 
 /// Joins the cluster of the node at this address.
 pub(crate) async fn join(context: &Context, ask: JoinCluster) -> Result<Joined> {

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use x509_parser::{pem::parse_x509_pem, prelude::X509Certificate};
 
-use super::{local, locked, place, steps};
+use super::{join, local, locked, place, steps};
 use crate::{
     clock::Timestamp,
     error::{Error, Result},
@@ -75,6 +75,10 @@ pub(super) struct Heard {
 
 /// Runs until `stopping`. Does nothing on a node that belongs to no cluster.
 pub(in crate::node::daemon) async fn watch(node: Arc<Node>, stopping: CancellationToken) {
+    let joining = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { join::by_answers(&node).await }
+    });
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut door: Option<Door> = None;
@@ -106,6 +110,7 @@ pub(in crate::node::daemon) async fn watch(node: Arc<Node>, stopping: Cancellati
             }
         }
     }
+    joining.abort();
 }
 
 /// Asks every node, and answers what one of them knows that this one does not.
