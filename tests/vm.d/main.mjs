@@ -182,6 +182,8 @@ const scenarios = {
     await until('the question', 60, () => machine.serial().includes('Use these answers'));
     await machine.keys('y');
     note('ready after the repair at the console', `${(await machine.ready(900)).toFixed(0)} s after power-on`);
+    await until('the answers are in effect', 120, () => machine.serial().includes('The answers are in effect'));
+    await machine.keys(ENTER, '1');
     await setUp(machine);
     await restart(machine);
     await Session.system(machine);
