@@ -133,18 +133,18 @@ pub async fn run(
     }
     let mut sums = Vec::with_capacity(of);
     for (table, number) in tables.iter().zip(1..) {
-        let (had, has) = tokio::try_join!(sum(source, table), sum(target, table))?;
-        if had != has {
-            return Err(differs(&had, &has));
+        let (original, copied) = tokio::try_join!(sum(source, table), sum(target, table))?;
+        if original != copied {
+            return Err(differs(&original, &copied));
         }
         progress(&Progress {
             table: &table.name,
             number,
             of,
-            rows: has.rows,
+            rows: copied.rows,
             step: Step::Compared,
         });
-        sums.push(has);
+        sums.push(copied);
     }
     Ok(sums)
 }
@@ -238,15 +238,15 @@ async fn sum(tx: &mut Tx, table: &Table) -> Result<TableSum> {
     Ok(TableSum { name: table.name.clone(), rows, checksum: digest.finish() })
 }
 
-fn differs(had: &TableSum, has: &TableSum) -> Error {
+fn differs(original: &TableSum, copied: &TableSum) -> Error {
     let message = format!(
         "{} is not the same in PostgreSQL: {} rows with checksum {} have become {} rows with \
          checksum {}. Nothing was moved.",
-        had.name,
-        had.rows,
-        had.checksum_text(),
-        has.rows,
-        has.checksum_text(),
+        original.name,
+        original.rows,
+        original.checksum_text(),
+        copied.rows,
+        copied.checksum_text(),
     );
     Error::new(Kind::Internal, "storage-differs", message).with_hint(
         "The standalone is as it was: start it with its own settings. Look for whatever else \
