@@ -53,6 +53,7 @@ mod serve;
 mod session;
 mod set;
 mod simulate;
+mod storage;
 mod support_bundle;
 mod terminal;
 mod trust;
@@ -98,6 +99,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Let people in again who cannot get in (appliance stopped).
     Recover(recover::RecoverArgs),
+    /// Move the data of an appliance into another database (appliance stopped).
+    Storage(storage::StorageArgs),
     /// Show the machine's own screen (a service of the image).
     Console(console::ConsoleArgs),
     /// Make, check and install updates of an appliance.
@@ -147,6 +150,7 @@ pub fn run() -> ExitCode {
         Command::WhoCan(args) => client(explain::who_can(args)),
         Command::Keys(args) => client(keys::run(args)),
         Command::Recover(args) => client(recover::run(args)),
+        Command::Storage(args) => client(storage::run(args)),
         Command::Console(args) => console::run(args),
         Command::Update(args) => client(update::run(args)),
         Command::Completion(args) => completion::run(&args),

@@ -50,6 +50,7 @@ pub mod statistics;
 pub mod teams;
 pub mod tenant_keys;
 pub mod tenants;
+pub mod transfer;
 pub mod users;
 
 pub use error::{Failure, StoreError, full};

@@ -119,11 +119,15 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// The installation that this database belongs to; `None` for an empty one.
 pub(super) async fn known_installation(store: &Store) -> Result<Option<String>> {
-    let mut tx = store.read().await?;
-    if !store::installation::is_there(&mut tx).await? {
+    installation_of(&mut store.read().await?).await
+}
+
+/// The same, where one looks already.
+pub(super) async fn installation_of(tx: &mut Tx) -> Result<Option<String>> {
+    if !store::installation::is_there(tx).await? {
         return Ok(None);
     }
-    Ok(store::installation::find(&mut tx).await?.map(|found| found.keystore_id))
+    Ok(store::installation::find(tx).await?.map(|found| found.keystore_id))
 }
 
 /// The passphrase: of the settings' file, else the one that somebody has typed.

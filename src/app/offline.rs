@@ -1,5 +1,6 @@
 //! What is done while nothing runs: to the keystore (recovery, another recovery
-//! kit, another seal), and for people who cannot get in any more.
+//! kit, another seal), for people who cannot get in any more, and to move the
+//! data into another database.
 //!
 //! Owns: the order of the steps, so that the keystore and its sealed copy in
 //! the database stay together and a wrong kit changes nothing.
@@ -7,6 +8,7 @@
 
 mod credentials;
 mod recovery;
+mod storage;
 
 use std::{path::Path, sync::Arc};
 
@@ -26,7 +28,7 @@ use crate::{
     rbac::Actor,
     release::Version,
     secret::Secret,
-    store::{self, Store},
+    store::{self, Store, Tx},
     vault,
 };
 
@@ -146,14 +148,7 @@ impl Offline {
 
     /// The keystore as the settings open it, if it belongs to the database.
     async fn keystore_beside(&self, known: Option<&Known>) -> Result<Keystore> {
-        let directory = self.config.keystore.dir.clone();
-        let unlock = install::unlock(&self.config, self.passphrase.as_ref())?;
-        let keystore = install::blocking(move || Keystore::open(&directory, unlock)).await?;
-        if let Some(known) = known {
-            vault::refuse_foreign(&keystore.installation_id().to_string(), &known.installation)?;
-            install::refuse_older(&keystore, &known.copy)?;
-        }
-        Ok(keystore)
+        open_keystore(&self.config, self.passphrase.as_ref(), known).await
     }
 
     /// The installation of the database, if there is one already. `Conflict`
@@ -168,7 +163,7 @@ impl Offline {
             return Ok(None);
         }
         let store = open_store(&self.config).await?;
-        let known = look(&store).await;
+        let known = async { look(&mut store.read().await?).await }.await;
         store.close().await;
         known
     }
@@ -209,12 +204,31 @@ impl Offline {
     }
 }
 
-async fn look(store: &Store) -> Result<Option<Known>> {
-    let Some(installation) = install::known_installation(store).await? else {
-        return Ok(None);
-    };
-    let copy = store::installation::sealed_keystore(&mut store.read().await?).await?;
+/// The keystore as these settings open it, if it belongs to the database.
+async fn open_keystore(
+    config: &Config,
+    passphrase: Option<&Secret<String>>,
+    known: Option<&Known>,
+) -> Result<Keystore> {
+    let directory = config.keystore.dir.clone();
+    let unlock = install::unlock(config, passphrase)?;
+    let keystore = install::blocking(move || Keystore::open(&directory, unlock)).await?;
+    if let Some(known) = known {
+        vault::refuse_foreign(&keystore.installation_id().to_string(), &known.installation)?;
+        install::refuse_older(&keystore, &known.copy)?;
+    }
+    Ok(keystore)
+}
+
+async fn look(tx: &mut Tx) -> Result<Option<Known>> {
+    let Some(installation) = install::installation_of(tx).await? else { return Ok(None) };
+    let copy = store::installation::sealed_keystore(tx).await?;
     Ok(copy.map(|copy| Known { installation, copy }))
+}
+
+fn no_installation() -> Error {
+    let message = "There is no installation yet: the management plane has never run.";
+    Error::new(Kind::NotFound, "no-installation", message)
 }
 
 /// The copy of the database, unless the directory has one that is as new.

@@ -1,6 +1,6 @@
 //! Building the application, in the order in which its parts need each other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -163,12 +163,17 @@ pub(super) async fn prepare(config: &Config, now: Timestamp) -> Result<Store> {
 
 /// The database of the settings, with its limits.
 pub(super) async fn open_store(config: &Config) -> Result<Store> {
-    let store = Store::open(&store_settings(config)?).await?;
-    store.refuse_newer_data(&Build::own()).await?;
-    Ok(store.with_statement_limit(config.storage.statement_timeout_ms.duration()))
+    open_store_within(config, config.storage.statement_timeout_ms.duration()).await
 }
 
-fn store_settings(config: &Config) -> Result<StoreSettings> {
+/// The same with another limit of one statement.
+pub(super) async fn open_store_within(config: &Config, limit: Duration) -> Result<Store> {
+    let store = Store::open(&store_settings(config, limit)?).await?;
+    store.refuse_newer_data(&Build::own()).await?;
+    Ok(store.with_statement_limit(limit))
+}
+
+fn store_settings(config: &Config, limit: Duration) -> Result<StoreSettings> {
     match config.storage.database {
         Database::Sqlite => {
             Ok(StoreSettings::Sqlite { path: data_dir::database(&config.storage.data_dir) })
@@ -190,7 +195,7 @@ fn store_settings(config: &Config) -> Result<StoreSettings> {
                 password: password.transpose()?,
                 ca_file: postgres.ca_file.clone(),
                 max_connections: config.storage.max_connections,
-                statement_timeout: config.storage.statement_timeout_ms.duration(),
+                statement_timeout: limit,
             }))
         }
     }

@@ -35,6 +35,24 @@ pub async fn find(tx: &mut Tx) -> Result<Option<DataFormat>> {
     tx.fetch_optional("SELECT version, oldest_version FROM data_format", ()).await
 }
 
+/// Refuses data on which `build` cannot run any more.
+pub async fn refuse_newer(tx: &mut Tx, build: &Build) -> Result<()> {
+    match find(tx).await? {
+        Some(found) if build.version < found.oldest_version => {
+            let DataFormat { version, oldest_version } = found;
+            Err(StoreError::new(
+                Failure::TooNew,
+                format!(
+                    "the data was last used by version {version} and needs version \
+                     {oldest_version} or newer; this is version {}",
+                    build.version
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Says that `build` runs on the data from now on; it never says less than before.
 async fn raise(store: &Store, build: &Build) -> Result<()> {
     loop {
@@ -96,20 +114,7 @@ impl Store {
 
     /// Refuses data on which `build` cannot run any more. Changes nothing.
     pub async fn refuse_newer_data(&self, build: &Build) -> Result<()> {
-        match self.data_format().await? {
-            Some(found) if build.version < found.oldest_version => {
-                let DataFormat { version, oldest_version } = found;
-                Err(StoreError::new(
-                    Failure::TooNew,
-                    format!(
-                        "the data was last used by version {version} and needs version \
-                         {oldest_version} or newer; this is version {}",
-                        build.version
-                    ),
-                ))
-            }
-            _ => Ok(()),
-        }
+        refuse_newer(&mut self.read().await?, build).await
     }
 
     /// Brings the schema up to `build`, unless that cannot run on the data.

@@ -23,7 +23,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, SqlitePool,
+    ConnectOptions, Executor, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
@@ -91,6 +91,23 @@ impl Lite {
         });
         tokio::spawn(flusher(Arc::downgrade(&shared), Arc::clone(&shared.flush)));
         Ok(Self { readers, shared })
+    }
+
+    /// A connection to what the file has now, however long it is held. The file
+    /// is not changed, and not made.
+    pub(super) async fn look(path: &Path) -> Result<Tx> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(BUSY_LIMIT)
+            .disable_statement_logging();
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let mut connection = pool.acquire().await?;
+        // What is read first decides which moment it is.
+        for statement in ["BEGIN", "SELECT COUNT(*) FROM sqlite_schema"] {
+            connection.execute(statement).await?;
+        }
+        Ok(Tx::lite_read(connection))
     }
 
     pub(super) async fn migrate(&self) -> Result<()> {

@@ -29,6 +29,11 @@ macro_rules! steps {
 const SQLITE: &[Step] = steps!("sqlite": 1 "0001_init", 2 "0002_data_format", 3 "0003_leases");
 const POSTGRES: &[Step] = steps!("postgres": 1 "0001_init", 2 "0002_data_format", 3 "0003_leases");
 
+/// The migrations that this version knows, by number.
+pub(super) fn versions() -> Vec<i64> {
+    SQLITE.iter().map(|(version, _, _)| *version).collect()
+}
+
 pub(super) fn sqlite() -> Migrator {
     migrator(SQLITE)
 }

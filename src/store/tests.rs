@@ -22,6 +22,7 @@ mod rights;
 mod schema;
 mod tenancy;
 mod transactions;
+mod transfer;
 
 /// Makes two tests of each function: one on SQLite, one on PostgreSQL.
 macro_rules! on_both {

@@ -137,6 +137,11 @@ impl Tx {
 
     /// All rows. Lists that can be long are paged by the caller.
     pub async fn fetch_all<T: FromRow>(&mut self, sql: &str, values: impl Bind) -> Result<Vec<T>> {
+        self.fetch_rows(sql, values).await?.iter().map(T::from_row).collect()
+    }
+
+    /// The same for who finds out from the schema what is in them.
+    pub(super) async fn fetch_rows(&mut self, sql: &str, values: impl Bind) -> Result<Vec<Row>> {
         let (values, limit) = (self.start(values)?, self.limit);
         let rows: Result<Vec<Row>> = match self.live() {
             Live::Lite(connection) => bounded(limit, lite(sql, values).fetch_all(connection))
@@ -147,7 +152,29 @@ impl Tx {
                 .await
                 .map(|rows| rows.into_iter().map(Row::Postgres).collect()),
         };
-        self.noted(rows)?.iter().map(T::from_row).collect()
+        self.noted(rows)
+    }
+
+    /// Does a `COPY … FROM STDIN` of PostgreSQL with this as its input; answers
+    /// how many rows were taken in.
+    pub(super) async fn copy_in(&mut self, sql: &str, input: Vec<u8>) -> Result<u64> {
+        if !matches!(self.connection, Connection::Postgres(..)) {
+            return Err(StoreError::new(Failure::Broken, "only a change of PostgreSQL can COPY"));
+        }
+        let limit = self.limit;
+        self.start(())?;
+        let done = match self.live() {
+            Live::Lite(_) => Err(StoreError::new(Failure::Broken, "not PostgreSQL")),
+            Live::Postgres(connection, reign) => {
+                let copy = async move {
+                    let mut copy = connection.copy_in_raw(sql).await?;
+                    copy.send(input).await?;
+                    copy.finish().await
+                };
+                reign.during(limit, copy).await
+            }
+        };
+        self.noted(done)
     }
 
     /// Makes the changes durable. An error means that nothing was changed,

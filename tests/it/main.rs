@@ -33,6 +33,7 @@ mod sessions;
 mod setup;
 mod simulate;
 mod small_disk;
+mod storage;
 mod takeover;
 mod tidy;
 mod updates;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Offline;
+use super::{Offline, no_installation};
 use crate::{
     appliance::{ServedCertificate, Source},
     audit::Ledger,
@@ -71,12 +71,8 @@ impl Offline {
 
     /// The store and the ledger of an installation that has begun.
     async fn ledger(&self) -> Result<(Store, Ledger)> {
-        let known = self.known().await?;
-        if known.is_none() {
-            let message = "There is no installation yet: the management plane has never run.";
-            return Err(Error::new(Kind::NotFound, "no-installation", message));
-        }
-        let keystore = Arc::new(self.keystore_beside(known.as_ref()).await?);
+        let known = self.known().await?.ok_or_else(no_installation)?;
+        let keystore = Arc::new(self.keystore_beside(Some(&known)).await?);
         self.ledger_of(keystore).await
     }
 
@@ -86,9 +82,18 @@ impl Offline {
         keystore: Arc<crate::keystore::Keystore>,
     ) -> Result<(Store, Ledger)> {
         let store = self.migrated().await?;
+        let ledger = self.ledger_on(store.clone(), keystore);
+        Ok((store, ledger))
+    }
+
+    /// The ledger of a store that is prepared.
+    pub(super) fn ledger_on(
+        &self,
+        store: Store,
+        keystore: Arc<crate::keystore::Keystore>,
+    ) -> Ledger {
         let vault = Arc::new(Vault::new(keystore, Arc::clone(&self.random)));
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        let ledger = Ledger::new(store.clone(), vault, clock, random, Arc::new(Epochs::default()));
-        Ok((store, ledger))
+        Ledger::new(store, vault, clock, random, Arc::new(Epochs::default()))
     }
 }
