@@ -108,6 +108,7 @@ fn settings(database: &postgres::Database) -> StoreSettings {
         url: database.url(),
         password: None,
         ca_file: None,
+        client: None,
         max_connections: 8,
         statement_timeout: super::STATEMENT_LIMIT,
     })
