@@ -8,4 +8,5 @@
 
 pub mod join;
 pub mod members;
+pub mod place;
 pub mod render;

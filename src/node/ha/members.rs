@@ -1,27 +1,24 @@
 //! The members of the management cluster.
 //!
-//! Owns: their names and addresses, the file in which a node keeps them, and
-//! what is wrong or risky about them.
+//! Owns: their names and addresses, the text in which nodes tell them to each
+//! other, and what is wrong or risky about them.
 //! Must not know: which of them leads, or whether one can be reached.
-//!
-//! The file is the node's own copy. It changes when a node joins or leaves, and
-//! is written as one step, so a power cut leaves the members before or after.
 
 mod name;
 mod warnings;
 
-use std::{io, net::Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
 pub use name::{NodeName, NotANodeName};
 pub use warnings::{Reading, TOLERATED_DIFFERENCE, Warning};
 
-use crate::{clock::Timestamp, files, ids::Uid, node::paths::Paths};
+use crate::{clock::Timestamp, ids::Uid};
 
 /// The most nodes of a cluster. Three outlive the loss of one; more is for later.
 pub const MOST: usize = 3;
-/// The form of the file.
+/// The form of the text.
 const VERSION: u32 = 1;
 /// The most characters of what names a host.
 const LONGEST_HOST: usize = 64;
@@ -45,7 +42,8 @@ pub struct Member {
 }
 
 /// The members, in the order in which they joined.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Members {
     cluster: Uid,
     members: Vec<Member>,
@@ -85,31 +83,25 @@ pub enum MemberFault {
     Unknown(NodeName),
 }
 
-/// Why the file cannot be used.
+/// Why a text does not say who the members are.
 #[derive(Debug, thiserror::Error)]
-pub enum FileFault {
-    /// It cannot be read or written.
-    #[error("the file of the cluster's members cannot be used; check the disk of this node")]
-    Disk(#[from] io::Error),
+pub enum TextFault {
     /// A newer version of Palisade wrote it.
     #[error(
-        "the file of the cluster's members has the form {found}, and this version knows form \
+        "the list of the cluster's members has the form {found}, and this version knows form \
          {VERSION}; start the version that wrote it"
     )]
     Version {
-        /// The form of the file.
+        /// The form of the text.
         found: u64,
     },
-    /// It is damaged.
-    #[error("the file of the cluster's members is damaged; take it from another node")]
-    Damaged(#[source] serde_json::Error),
-    /// It says what cannot be.
-    #[error("the file of the cluster's members is damaged; take it from another node")]
-    Members(#[from] MemberFault),
+    /// It is damaged, or says what cannot be.
+    #[error("the list of the cluster's members is damaged; take it from another node")]
+    Damaged(#[from] serde_json::Error),
 }
 
-/// The file as it is written.
-#[derive(Serialize, Deserialize)]
+/// The members as they are written.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     version: u32,
@@ -117,7 +109,21 @@ struct Written {
     members: Vec<Member>,
 }
 
-/// What all forms of the file have in common.
+impl From<Members> for Written {
+    fn from(members: Members) -> Self {
+        Self { version: VERSION, cluster: members.cluster, members: members.members }
+    }
+}
+
+impl TryFrom<Written> for Members {
+    type Error = MemberFault;
+
+    fn try_from(written: Written) -> Result<Self, MemberFault> {
+        Self::checked(written.cluster, written.members)
+    }
+}
+
+/// What all forms of the text have in common.
 #[derive(Deserialize)]
 struct Form {
     version: u64,
@@ -201,41 +207,22 @@ impl Members {
         self.members.iter().filter(move |member| member.name != *name)
     }
 
-    /// The text of the file, as it also goes to a node that joins.
+    /// The text that goes to a node that joins.
     ///
     /// # Panics
     /// Never: names, addresses and times have a text.
     pub fn to_json(&self) -> String {
-        let written =
-            Written { version: VERSION, cluster: self.cluster, members: self.members.clone() };
-        serde_json::to_string_pretty(&written).expect("names, addresses and times have a text")
+        serde_json::to_string_pretty(self).expect("names, addresses and times have a text")
     }
 
     /// Reads [`Self::to_json`].
-    pub fn from_json(text: &str) -> Result<Self, FileFault> {
-        let form: Form = serde_json::from_str(text).map_err(FileFault::Damaged)?;
+    pub fn from_json(text: &str) -> Result<Self, TextFault> {
+        let form: Form = serde_json::from_str(text)?;
         if form.version != u64::from(VERSION) {
-            return Err(FileFault::Version { found: form.version });
+            return Err(TextFault::Version { found: form.version });
         }
-        let written: Written = serde_json::from_str(text).map_err(FileFault::Damaged)?;
-        Ok(Self::checked(written.cluster, written.members)?)
+        Ok(serde_json::from_str(text)?)
     }
-
-    /// What this node has kept; nothing when it belongs to no cluster.
-    pub fn load(paths: &Paths) -> Result<Option<Self>, FileFault> {
-        let text = files::read_text(&file(paths))?;
-        text.map(|text| Self::from_json(&text)).transpose()
-    }
-
-    /// Keeps them, as one step.
-    pub fn save(&self, paths: &Paths) -> Result<(), FileFault> {
-        Ok(files::replace(&file(paths), self.to_json().as_bytes(), files::PUBLIC)?)
-    }
-}
-
-/// Where the members are kept.
-fn file(paths: &Paths) -> std::path::PathBuf {
-    paths.state().join("cluster-members.json")
 }
 
 fn place_is_free(others: &[Member], name: &NodeName, address: Ipv4Addr) -> Result<(), MemberFault> {

@@ -26,45 +26,23 @@ pub(in crate::node::ha) fn cluster(nodes: u8) -> Members {
         .fold(founded.expect("founded"), |all, number| all.with(member(number)).expect("it fits"))
 }
 
-fn kept() -> (tempfile::TempDir, Paths) {
-    let home = tempfile::tempdir().expect("a directory");
-    let paths = Paths::below(home.path());
-    (home, paths)
-}
-
 #[test]
-fn what_is_kept_is_what_is_read() {
-    let (_home, paths) = kept();
-    assert!(Members::load(&paths).expect("looked").is_none());
+fn a_text_is_read_as_it_was_written_or_refused_with_a_reason() {
     for nodes in 1..=3 {
-        cluster(nodes).save(&paths).expect("kept");
-        assert_eq!(Members::load(&paths).expect("read"), Some(cluster(nodes)));
+        let text = cluster(nodes).to_json();
+        assert_eq!(Members::from_json(&text).expect("read"), cluster(nodes));
     }
-}
-
-#[test]
-fn a_file_of_another_form_is_refused_by_its_version_whatever_else_is_in_it() {
-    let (_home, paths) = kept();
-    for (text, found) in [("{\"version\":2,\"nodes\":{}}", 2), ("{\"version\":0}", 0)] {
-        files::replace(&file(&paths), text.as_bytes(), files::PUBLIC).expect("written");
-        let fault = Members::load(&paths).expect_err("refused");
-        assert!(matches!(fault, FileFault::Version { found: was } if was == found), "{fault}");
-        assert!(fault.to_string().contains("start the version that wrote it"), "{fault}");
-    }
-}
-
-#[test]
-fn a_damaged_file_is_refused() {
-    let (_home, paths) = kept();
     let good = cluster(2).to_json();
     let twice = good.replace("10.9.0.12", "10.9.0.11");
     let stranger = good.replace("\"cluster\"", "\"leader\":1,\"cluster\"");
     let empty = "{\"version\":1,\"cluster\":\"0123456789ab\",\"members\":[]}".to_owned();
     for text in [good[..good.len() - 3].to_owned(), twice, stranger, empty] {
-        files::replace(&file(&paths), text.as_bytes(), files::PUBLIC).expect("written");
-        let fault = Members::load(&paths).expect_err("refused");
-        assert!(matches!(fault, FileFault::Damaged(_) | FileFault::Members(_)), "{fault}");
+        let fault = Members::from_json(&text).expect_err("refused");
+        assert!(matches!(fault, TextFault::Damaged(_)), "{fault}");
     }
+    let newer = Members::from_json("{\"version\":2,\"nodes\":{}}").expect_err("refused");
+    assert!(matches!(newer, TextFault::Version { found: 2 }), "{newer}");
+    assert!(newer.to_string().contains("start the version that wrote it"), "{newer}");
 }
 
 #[test]
