@@ -33,7 +33,7 @@ mod tests;
 mod value;
 
 pub use agents::Agents;
-pub use bus::{Bus, BusMode};
+pub use bus::{Bus, BusCluster, BusMode};
 pub use error::{ConfigError, Origin};
 pub use keystore::{Keystore, Seal};
 pub use layers::{Effective, OTHER_VARIABLES};
@@ -60,6 +60,7 @@ const SECTIONS: &[Section] = &[
     Postgres::SECTION,
     Keystore::SECTION,
     Bus::SECTION,
+    BusCluster::SECTION,
     Limits::SECTION,
     Session::SECTION,
     Log::SECTION,
@@ -130,6 +131,8 @@ pub struct Config {
     pub keystore: Keystore,
     /// `[bus]`
     pub bus: Bus,
+    /// `[bus.cluster]`
+    pub bus_cluster: BusCluster,
     /// `[limits]`
     pub limits: Limits,
     /// `[session]`
@@ -170,6 +173,7 @@ impl Config {
             postgres,
             keystore: Keystore::read(&mut layers)?,
             bus: Bus::read(&mut layers)?,
+            bus_cluster: BusCluster::read(&mut layers)?,
             limits: Limits::read(&mut layers)?,
             session: Session::read(&mut layers)?,
             log: Log::read(&mut layers)?,
@@ -235,16 +239,30 @@ impl Config {
                 "must be a loopback address such as 127.0.0.1: this port is not encrypted",
             );
         }
-        if let Some(path) = &self.postgres.ca_file
-            && let Err(error) = std::fs::File::open(path)
-        {
-            let problem = format!("names {}, which cannot be read: {error}", path.display());
-            return wrong("storage.postgres.ca_file", &problem);
+        if let Some((key, problem)) = self.incomplete() {
+            return wrong(key, &problem);
+        }
+        let (postgres, cluster) = (&self.postgres, &self.bus_cluster);
+        let files = [
+            ("storage.postgres.ca_file", postgres.ca_file.as_ref()),
+            ("storage.postgres.cert_file", postgres.cert_file.as_ref()),
+            ("bus.cluster.certificate", cluster.certificate.as_ref()),
+            ("bus.cluster.authority", cluster.authority.as_ref()),
+        ];
+        for (key, file) in files {
+            if let Some(path) = file
+                && let Err(error) = std::fs::File::open(path)
+            {
+                let problem = format!("names {}, which cannot be read: {error}", path.display());
+                return wrong(key, &problem);
+            }
         }
         // The seal key may not exist before the first start; its mode counts once it does.
         let may_be_made_later = self.keystore.seal_key_file.as_ref();
         let secrets = [
-            ("storage.postgres.password_file", self.postgres.password_file.as_ref()),
+            ("storage.postgres.password_file", postgres.password_file.as_ref()),
+            ("storage.postgres.key_file", postgres.key_file.as_ref()),
+            ("bus.cluster.key", cluster.key.as_ref()),
             ("keystore.passphrase_file", self.keystore.passphrase_file.as_ref()),
             ("keystore.seal_key_file", may_be_made_later.filter(|file| file.path().exists())),
         ];
@@ -254,6 +272,28 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// A setting that is missing although one that goes with it is there.
+    fn incomplete(&self) -> Option<(&'static str, String)> {
+        const PAIR: [&str; 2] = ["storage.postgres.cert_file", "storage.postgres.key_file"];
+        let (postgres, cluster) = (&self.postgres, &self.bus_cluster);
+        let groups: [&[(&'static str, bool)]; 2] = [
+            &[(PAIR[0], postgres.cert_file.is_some()), (PAIR[1], postgres.key_file.is_some())],
+            &[
+                ("bus.cluster.name", cluster.name.is_some()),
+                ("bus.cluster.listen", cluster.listen.is_some()),
+                ("bus.cluster.peers", !cluster.peers.is_empty()),
+                ("bus.cluster.certificate", cluster.certificate.is_some()),
+                ("bus.cluster.key", cluster.key.is_some()),
+                ("bus.cluster.authority", cluster.authority.is_some()),
+            ],
+        ];
+        groups.into_iter().find_map(|group| {
+            let (there, _) = group.iter().find(|(_, is_set)| *is_set)?;
+            let (missing, _) = group.iter().find(|(_, is_set)| !is_set)?;
+            Some((*missing, format!("must be set because {there} is")))
+        })
     }
 
     fn origin(&self, key: &str) -> &Origin {

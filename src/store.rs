@@ -55,7 +55,7 @@ pub mod users;
 
 pub use error::{Failure, StoreError, full};
 pub use page::{Cursor, Key, ListQuery, Page};
-pub use postgres::{PostgresSettings, ServerRole, ServerSeen, Servers};
+pub use postgres::{ClientCertificate, PostgresSettings, ServerRole, ServerSeen, Servers};
 pub use row::{Column, FromRow, Row};
 pub use tx::Tx;
 pub use value::{Bind, Value};

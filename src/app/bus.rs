@@ -4,9 +4,9 @@ use std::{
     fs,
     io::Write as _,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::sync::mpsc;
@@ -14,11 +14,14 @@ use tokio::sync::mpsc;
 use super::App;
 use crate::{
     audit::Ledger,
-    bus::{BrokerState, Bus, BusSettings, Inbound, InboundTotals, TlsFiles, Trust},
+    bus::{
+        BrokerState, Bus, BusSettings, ClusterSettings, Inbound, InboundTotals, PeerTls, TlsFiles,
+        Trust,
+    },
     certificates::{CertificateStore, ServerCertificate},
     clock::Random,
     clusters::{Clusters, Front, Terms},
-    config::{BusMode, Config},
+    config::{BusCluster, BusMode, Config},
     error::{Error, Kind, Result},
     observability::metrics,
 };
@@ -78,6 +81,7 @@ pub(super) async fn start(
         listen,
         websocket: config.bus.websocket_listen,
         max_connections: config.bus.max_connections,
+        cluster: cluster(&config.bus_cluster),
         ..BusSettings::in_directory(directory)
     };
     let trust = Trust::derive(ledger.vault().keystore().bus_seed());
@@ -88,6 +92,20 @@ pub(super) async fn start(
     let (bus, inbound) = Box::pin(starting).await?;
     clusters.attach(bus, accounts).await;
     Ok(Some(inbound))
+}
+
+/// The settings have all of it or nothing.
+fn cluster(settings: &BusCluster) -> Option<ClusterSettings> {
+    Some(ClusterSettings {
+        name: settings.name.clone()?,
+        listen: settings.listen?,
+        peers: settings.peers.clone(),
+        tls: PeerTls {
+            certificate: settings.certificate.clone()?,
+            key: settings.key.as_ref()?.path().to_owned(),
+            authority: settings.authority.clone()?,
+        },
+    })
 }
 
 fn tls_files(directory: &Path) -> TlsFiles {
@@ -148,6 +166,9 @@ fn watch(app: &App) {
         let mut every = tokio::time::interval(LOOK_EVERY);
         let fingerprint = || app.certificates().for_agents().info().fingerprint.clone();
         let mut shown = fingerprint();
+        let cluster = cluster(&app.config().bus_cluster).map(|cluster| cluster.tls);
+        let changed = || cluster.as_ref().map(changed_at);
+        let mut known = changed();
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
             count(&app);
             let Some(status) = app.clusters().bus_status() else {
@@ -169,8 +190,22 @@ fn watch(app: &App) {
                 exchange_certificate(&app).await;
                 shown = current;
             }
+            let now = changed();
+            if now != known
+                && let Ok(bus) = app.clusters().bus()
+            {
+                tracing::info!("the message broker reads its certificate for the other brokers");
+                bus.reload_certificate().await;
+                known = now;
+            }
         }
     });
+}
+
+/// When each of the files was replaced last.
+fn changed_at(tls: &PeerTls) -> [Option<SystemTime>; 3] {
+    let changed = |path: &PathBuf| fs::metadata(path).and_then(|found| found.modified()).ok();
+    [&tls.certificate, &tls.key, &tls.authority].map(changed)
 }
 
 /// What changes all the time is counted when somebody looks, not one by one.

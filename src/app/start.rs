@@ -15,7 +15,7 @@ use crate::{
     audit::{Ledger, Sealer},
     certificates::InternalCa,
     clock::{Clock, Random, Timestamp},
-    config::{Config, Database},
+    config::{self, Config, Database},
     error::{Error, Kind, Result},
     identity::{
         AccessTokens, ApiKeys, Assignments, Explain, Hasher, Login, Newcomers, Passwords, Peppers,
@@ -26,7 +26,7 @@ use crate::{
     rbac::Epochs,
     release::Build,
     secret::Secret,
-    store::{PostgresSettings, Store, StoreSettings},
+    store::{ClientCertificate, PostgresSettings, Store, StoreSettings},
     tenants::{Projects, Tenants},
     trail::Trail,
     vault::Vault,
@@ -194,11 +194,18 @@ fn store_settings(config: &Config, limit: Duration) -> Result<StoreSettings> {
                 url: url.as_str().to_owned(),
                 password: password.transpose()?,
                 ca_file: postgres.ca_file.clone(),
+                client: client_certificate(postgres),
                 max_connections: config.storage.max_connections,
                 statement_timeout: limit,
             }))
         }
     }
+}
+
+/// The settings have both files or none.
+fn client_certificate(postgres: &config::Postgres) -> Option<ClientCertificate> {
+    let (certificate, key) = (postgres.cert_file.clone()?, postgres.key_file.as_ref()?);
+    Some(ClientCertificate { certificate, key: key.path().to_owned() })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{Listen, setting::section, value::choice};
+use super::{Listen, SecretFile, setting::section, value::choice};
 
 choice! {
     /// Who runs the broker.
@@ -34,4 +34,24 @@ section! {
     websocket_listen: SocketAddr = "127.0.0.1:4280";
     /// Connections that the broker accepts.
     max_connections: u32 = 20_000 where 16..=1_000_000;
+}
+
+section! {
+    /// The brokers of the other nodes, when several nodes are one management plane. All of
+    /// these settings or none of them.
+    pub struct BusCluster in "bus.cluster";
+
+    /// What this node's broker is called: letters, digits, '-' and '_'. No two have the same name.
+    name: Option<String> as "n1";
+    /// The address and port where the other brokers reach this one.
+    listen: Option<SocketAddr> as "192.0.2.1:6222";
+    /// Where the other brokers listen.
+    peers: Vec<SocketAddr> = [];
+    /// The certificate (PEM) that this broker shows the others, for the address of `listen`. A
+    /// changed file is used from then on.
+    certificate: Option<PathBuf> as "/etc/palisade/node.crt";
+    /// The private key of that certificate (PEM), readable by nobody else.
+    key: Option<SecretFile> as "/etc/palisade/node.key";
+    /// The CA that has issued the certificates of all brokers (PEM).
+    authority: Option<PathBuf> as "/etc/palisade/authority.crt";
 }

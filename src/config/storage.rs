@@ -44,6 +44,11 @@ section! {
     /// The CA that signed the server's certificate (PEM). With it the connection is
     /// encrypted and the server's name is verified.
     ca_file: Option<PathBuf> as "/etc/palisade/postgres-ca.pem";
+    /// The certificate (PEM) by which the server knows us instead of a password. Its common
+    /// name is the user. Connections that are made later use what the file holds then.
+    cert_file: Option<PathBuf> as "/etc/palisade/postgres.crt";
+    /// The private key of that certificate (PEM), readable by nobody else.
+    key_file: Option<SecretFile> as "/etc/palisade/postgres.key";
 }
 
 impl Storage {

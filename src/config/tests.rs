@@ -163,6 +163,44 @@ fn documented_other_variables_are_no_mistake() {
 }
 
 #[test]
+fn settings_that_go_together_are_all_there_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let private = secret_file(&dir, "a key", 0o600);
+    let file = private.to_str().unwrap();
+    let postgres = [("storage.postgres.cert_file", file), ("storage.postgres.key_file", file)];
+    let cluster = [
+        ("bus.cluster.name", "n1"),
+        ("bus.cluster.listen", "127.0.0.1:6222"),
+        ("bus.cluster.peers", "127.0.0.2:6222,127.0.0.3:6222"),
+        ("bus.cluster.certificate", file),
+        ("bus.cluster.key", file),
+        ("bus.cluster.authority", file),
+    ];
+    for group in [&postgres[..], &cluster[..]] {
+        let whole = Config::load(Sources::only(group.iter().copied())).unwrap();
+        assert_eq!(whole.bus_cluster.peers.len(), if group.len() == 2 { 0 } else { 2 });
+        for (missing, _) in group {
+            let rest = group.iter().copied().filter(|(key, _)| key != missing);
+            let told = refused(Sources::only(rest));
+            assert!(
+                told.starts_with(&format!("setting {missing} (default) must be set")),
+                "{told}"
+            );
+        }
+    }
+    let exposed = secret_file(&dir, "a key", 0o644);
+    for group in [&postgres[..], &cluster[..]] {
+        let told = refused(Sources::only(group.iter().copied()));
+        assert!(told.contains("key") && told.contains("which others may read"), "{told}");
+    }
+    fs::remove_file(exposed).unwrap();
+    for group in [&postgres[..], &cluster[..]] {
+        let told = refused(Sources::only(group.iter().copied()));
+        assert!(told.contains("which cannot be read"), "{told}");
+    }
+}
+
+#[test]
 fn lists_are_separated_by_commas_outside_of_the_file() {
     let config =
         Config::load(Sources::only([("server.trusted_proxies", "10.0.0.0/8, 2001:db8::1")]))

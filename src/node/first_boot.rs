@@ -2,7 +2,8 @@
 //!
 //! Owns: the order: answers, their check, the files that follow from them, the
 //! host name and the host key. Changing answers in a machine that runs.
-//! Must not know: what is in the files, or where answers come from.
+//! Must not know: what is in the files, or where answers and the place in a
+//! cluster come from.
 //!
 //! Everything can be done again: power may be lost at any moment, and the next
 //! boot finishes the job. What lasts is written as one step; the rest is in
@@ -17,7 +18,7 @@ use super::{
     host::Host,
     network::{Card, full_name, in_order},
     properties::{Mistake, RawAnswers, Salvaged, salvage},
-    render::{self, Reader, Wanted},
+    render::{self, Reader, Standing, Wanted},
     sources,
 };
 use crate::files::{self, PRIVATE, PUBLIC};
@@ -31,20 +32,15 @@ pub const HOST_KEY: &str = "ssh/ed25519";
 pub async fn run(host: &Host) -> io::Result<String> {
     let (kept, unreadable) = current_answers(host).await?;
     let salvaged = salvage(&kept.given);
-    let mut report = Report::of(kept.source, &salvaged);
+    let cards = cards(host);
+    let standing = standing(host, &salvaged, &cards);
+    let mut report = report(kept.source, &salvaged, &standing);
     report.mistakes = [unreadable, report.mistakes].concat();
     answers::write_report(host.paths(), &report)?;
     host_key(host, &salvaged).await?;
-    let cards = cards(host);
-    let wanted = wanted(host, &salvaged, &cards)?;
+    let wanted = wanted(host, &salvaged, &standing, &cards)?;
     write(&wanted)?;
-    // `/etc/hostname` may not have been readable when systemd looked. Services
-    // that are always there start after us and find their files.
-    let mut readers = vec![Reader::HostName];
-    if salvaged.answers.ssh_public_key.is_some() {
-        readers.push(Reader::Ssh);
-    }
-    for line in render::consequences(&wanted, readers) {
+    for line in render::at_boot(&wanted, &standing) {
         carry_out(host, &line).await?;
     }
     Ok(sentence(&report, &salvaged, &cards))
@@ -61,16 +57,18 @@ pub async fn amend(
     Ok(apply(host).await?)
 }
 
-/// Does at once what follows from the answers that are kept. Only those whose
-/// files have changed are told.
+/// Does at once what follows from the answers that are kept, and from the place
+/// in a cluster. Only those whose files have changed are told.
 pub async fn apply(host: &Host) -> io::Result<Report> {
     let kept = answers::load(host.paths())?
         .ok_or_else(|| io::Error::other("nothing has been answered on this machine yet"))?;
     let salvaged = salvage(&kept.given);
-    let report = Report::of(kept.source, &salvaged);
+    let cards = cards(host);
+    let standing = standing(host, &salvaged, &cards);
+    let report = report(kept.source, &salvaged, &standing);
     answers::write_report(host.paths(), &report)?;
     host_key(host, &salvaged).await?;
-    let wanted = wanted(host, &salvaged, &cards(host))?;
+    let wanted = wanted(host, &salvaged, &standing, &cards)?;
     let readers = write(&wanted)?;
     let mut failed = None;
     for line in render::consequences(&wanted, readers) {
@@ -128,9 +126,24 @@ fn cards(host: &Host) -> Vec<Card> {
     in_order(entries.filter_map(|entry| card(entry.ok()?.path())).collect())
 }
 
-fn wanted(host: &Host, salvaged: &Salvaged, cards: &[Card]) -> io::Result<Vec<Wanted>> {
+/// What this machine is among others, by what it has kept of that.
+fn standing(host: &Host, salvaged: &Salvaged, cards: &[Card]) -> Standing {
+    Standing::of(host.paths(), Place::load(host.paths()), &salvaged.answers, cards)
+}
+
+/// What there is to say of the answers, and why the management plane does not run.
+fn report(source: Source, salvaged: &Salvaged, standing: &Standing) -> Report {
+    Report { waiting: standing.plane(salvaged).err(), ..Report::of(source, salvaged) }
+}
+
+fn wanted(
+    host: &Host,
+    salvaged: &Salvaged,
+    standing: &Standing,
+    cards: &[Card],
+) -> io::Result<Vec<Wanted>> {
     let authorities = files::read_text(&host.paths().at(AUTHORITIES))?.unwrap_or_default();
-    Ok(render::files(host.paths(), salvaged, cards, &authorities))
+    Ok(render::files(host.paths(), salvaged, standing, cards, &authorities))
 }
 
 /// The settings that the management plane has in this place. An error when it
@@ -138,7 +151,14 @@ fn wanted(host: &Host, salvaged: &Salvaged, cards: &[Card]) -> io::Result<Vec<Wa
 pub fn settings_in(host: &Host, place: &Place) -> io::Result<String> {
     let kept = answers::load(host.paths())?
         .ok_or_else(|| io::Error::other("nothing has been answered on this machine yet"))?;
-    render::serve_in(host.paths(), &salvage(&kept.given), Some(place))
+    let (salvaged, cards) = (salvage(&kept.given), cards(host));
+    let place = Ok(Some(place.clone()));
+    let standing = Standing::of(host.paths(), place, &salvaged.answers, &cards);
+    let wanted = wanted(host, &salvaged, &standing, &cards)?;
+    let settings = host.paths().serve_settings();
+    let settings = wanted.into_iter().find(|file| file.path == settings);
+    settings
+        .and_then(|file| file.content)
         .ok_or_else(|| io::Error::other("this node has no management plane in its role"))
 }
 

@@ -147,6 +147,18 @@ pub fn timesyncd(answers: &Answers) -> String {
     format!("[Time]\n{named}FallbackNTP=\n")
 }
 
+/// The address of this machine among the nodes of a cluster: the one of the
+/// card that is for them, else the one that people use. Nothing when DHCP gives
+/// it: the others have to find it again.
+pub fn cluster_address(answers: &Answers) -> Option<Interface> {
+    answers.cluster_ipv4.or(answers.ipv4)
+}
+
+/// An address without a network.
+pub fn alone(address: IpAddr) -> Interface {
+    Interface { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+}
+
 /// The addresses of this machine that are known before the network is up.
 pub fn own_addresses(answers: &Answers) -> Vec<IpAddr> {
     let own = [answers.ipv4, answers.ipv6, answers.cluster_ipv4].into_iter().flatten();
@@ -233,6 +245,17 @@ mod tests {
         assert!(text.contains("Address=10.9.0.11/24\nDHCP=no"), "{text}");
         assert!(!text.contains("Gateway="), "{text}");
         assert!(text.contains("[Link]\nRequiredForOnline=no\n"), "{text}");
+    }
+
+    #[test]
+    fn nodes_speak_over_their_own_card_if_there_is_one() {
+        let among = |given: &[_]| cluster_address(&answers(given)).map(|own| own.to_string());
+        let (first, second) = (("ipv4", "192.0.2.10/24"), ("cluster_ipv4", "10.9.0.11/24"));
+        assert_eq!(among(&[first, second]).as_deref(), Some("10.9.0.11/24"));
+        assert_eq!(among(&[second]).as_deref(), Some("10.9.0.11/24"));
+        assert_eq!(among(&[first]).as_deref(), Some("192.0.2.10/24"));
+        assert_eq!(among(&[("ipv6", "2001:db8::10/64")]), None, "nodes speak IPv4");
+        assert_eq!(among(&[]), None, "DHCP may give another one tomorrow");
     }
 
     #[test]

@@ -4,10 +4,15 @@
 //! has to be done in a machine that runs when some of them have changed.
 //! Must not know: how files are written or programs are run.
 
+mod cluster;
+
 use std::{fmt::Write as _, path::PathBuf};
 
+#[cfg(test)]
+pub(in crate::node) use cluster::tests::place as place_of;
+pub use cluster::{Plane, Standing};
+
 use super::{
-    ha::place::Place,
     network::{self, Card},
     paths::Paths,
     properties::{Answers, Role, Salvaged},
@@ -19,6 +24,8 @@ const NATS_SERVER: &str = "/usr/sbin/nats-server";
 /// The broker's own port.
 const AGENT_PORT: u16 = 4222;
 const SSH_PORT: u16 = 22;
+const ETCD_UNIT: &str = "palisade-etcd.service";
+const PATRONI_UNIT: &str = "palisade-patroni.service";
 /// What is never reached through a proxy.
 const ALWAYS_DIRECT: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -37,6 +44,12 @@ pub enum Reader {
     Ports,
     /// sshd.
     Ssh,
+    /// etcd.
+    Etcd,
+    /// Patroni, and PostgreSQL below it.
+    Patroni,
+    /// keepalived.
+    VirtualAddress,
     /// `palisade serve`.
     Management,
     /// Programs that look each time.
@@ -56,22 +69,27 @@ pub struct Wanted {
     pub reader: Reader,
 }
 
-/// All files that follow from the answers. `authorities` is the system's own
-/// bundle of certificates.
-pub fn files(paths: &Paths, salvaged: &Salvaged, cards: &[Card], authorities: &str) -> Vec<Wanted> {
+/// All files that follow from the answers and from the place in a cluster.
+/// `authorities` is the system's own bundle of certificates.
+pub fn files(
+    paths: &Paths,
+    salvaged: &Salvaged,
+    standing: &Standing,
+    cards: &[Card],
+    authorities: &str,
+) -> Vec<Wanted> {
     let answers = &salvaged.answers;
     let public = |path, content, reader| Wanted { path, content, mode: PUBLIC, reader };
     let run = |name: &str| paths.run().join(name);
     let network = |name: &str| paths.at("/run/systemd/network").join(name);
     let first = network::first_card(answers, cards.first());
-    let cluster = answers.cluster_ipv4.filter(|_| answers.role.is_ha()).zip(cards.get(1));
+    let cluster = answers.cluster_ipv4.filter(|_| answers.role != Role::Pcg).zip(cards.get(1));
     let cluster = cluster.map(|(cluster, card)| network::cluster_card(cluster, card));
     let bundle = answers.proxy_ca.as_ref().map(|own| format!("{authorities}\n{own}"));
     let bundle_path = run("ca-bundle.pem");
     let environment = environment(answers, bundle.is_some().then_some(&bundle_path));
     let key = answers.ssh_public_key.as_ref().map(|key| format!("{key}\n"));
-    let serve = (salvaged.role() == Ok(Role::Standalone)).then(|| serve(paths, answers));
-    vec![
+    let mut wanted = vec![
         public(network("10-palisade.network"), Some(first), Reader::Network),
         public(network("20-palisade-cluster.network"), cluster, Reader::Network),
         public(
@@ -99,13 +117,13 @@ pub fn files(paths: &Paths, salvaged: &Salvaged, cards: &[Card], authorities: &s
             mode: PRIVATE,
             reader: Reader::Management,
         },
-        public(paths.serve_settings(), serve, Reader::Management),
-    ]
-}
-
-/// The settings of the management plane, when this node has one.
-pub fn serve_in(paths: &Paths, salvaged: &Salvaged, _place: Option<&Place>) -> Option<String> {
-    (salvaged.role() == Ok(Role::Standalone)).then(|| serve(paths, &salvaged.answers))
+    ];
+    wanted.extend(standing.wanted(paths));
+    if !matches!(standing, Standing::Unknown(_)) {
+        let serve = standing.plane(salvaged).ok().map(|plane| serve(paths, answers, plane));
+        wanted.push(public(paths.serve_settings(), serve, Reader::Management));
+    }
+    wanted
 }
 
 /// The ports that are open beside 443, for the chain that the image's rules
@@ -152,17 +170,24 @@ fn environment(answers: &Answers, bundle: Option<&PathBuf>) -> String {
 }
 
 /// The settings of `palisade serve`.
-fn serve(paths: &Paths, answers: &Answers) -> String {
+fn serve(paths: &Paths, answers: &Answers, plane: Plane<'_>) -> String {
+    let place = match plane {
+        Plane::Alone => None,
+        Plane::Among(place) => Some(place),
+    };
     let full = network::full_name(answers);
-    // Somebody who gave an address and no name wants to use the address.
-    let addresses = network::own_addresses(answers);
-    let name = match (&answers.hostname, addresses.first()) {
+    let moving = place.and_then(|place| place.virtual_address);
+    // Somebody who gave an address and no name wants to use the address; the one
+    // that is always at a node that works, if there is one.
+    let first = answers.ipv4.or(answers.ipv6).map(|interface| interface.address);
+    let name = match (&answers.hostname, moving.or(first)) {
         (None, Some(address)) => address.to_string(),
         _ => full.to_owned(),
     };
     let short = network::short_name(full);
     let mut names: Vec<String> = Vec::new();
-    let own = addresses.iter().map(ToString::to_string);
+    let own = network::own_addresses(answers).into_iter().chain(moving);
+    let own = own.map(|address| address.to_string());
     let fixed = [full, short].into_iter().chain(ALWAYS_DIRECT).map(str::to_owned);
     for candidate in own.chain(fixed) {
         if candidate != name && !names.contains(&candidate) {
@@ -184,6 +209,13 @@ fn serve(paths: &Paths, answers: &Answers) -> String {
     if answers.agent_port {
         bus.insert("listen".into(), format!("[::]:{AGENT_PORT}").into());
     }
+    if let Some(place) = place {
+        storage.insert("database".into(), "postgres".into());
+        storage.insert("postgres".into(), cluster::database(paths, place).into());
+        if let Some(brokers) = cluster::brokers(paths, place) {
+            bus.insert("cluster".into(), brokers.into());
+        }
+    }
     let mut all = toml::Table::new();
     all.insert("server".into(), server.into());
     all.insert("storage".into(), storage.into());
@@ -191,18 +223,39 @@ fn serve(paths: &Paths, answers: &Answers) -> String {
     format!("# Rendered from the answers at every boot; change those on the console.\n\n{all}\n")
 }
 
+/// What to run, in this order, when this machine starts, apart from services
+/// that start by themselves: those find their files.
+pub fn at_boot(wanted: &[Wanted], standing: &Standing) -> Vec<Vec<String>> {
+    // `/etc/hostname` may not have been readable when systemd looked.
+    let mut readers = vec![Reader::HostName];
+    if content(wanted, Reader::Ssh, "keys/admin").is_some() {
+        readers.push(Reader::Ssh);
+    }
+    let mut lines = consequences(wanted, readers);
+    if standing.is_running() {
+        // They wait for the rest of the start, and PostgreSQL for etcd.
+        let units = [ETCD_UNIT, PATRONI_UNIT];
+        lines.extend(units.map(|unit| words(&format!("systemctl --no-block start {unit}"))));
+    }
+    lines
+}
+
+fn content<'a>(wanted: &'a [Wanted], reader: Reader, name: &str) -> Option<&'a str> {
+    let mut of_reader = wanted.iter().filter(|file| file.reader == reader);
+    of_reader.find(|file| file.path.ends_with(name))?.content.as_deref()
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
 /// What to run, in this order, in a machine that runs already, when files of
 /// these readers have changed.
 pub fn consequences(wanted: &[Wanted], mut changed: Vec<Reader>) -> Vec<Vec<String>> {
     changed.sort_unstable();
     changed.dedup();
-    let content = |reader, name: &str| {
-        wanted
-            .iter()
-            .find(|file| file.reader == reader && file.path.ends_with(name))
-            .and_then(|file| file.content.as_deref())
-    };
-    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let is_there = |reader, name: &str| content(wanted, reader, name).is_some();
+    let stop = |unit: &str| words(&format!("systemctl --no-block stop {unit}"));
     changed
         .into_iter()
         .filter_map(|reader| match reader {
@@ -210,20 +263,30 @@ pub fn consequences(wanted: &[Wanted], mut changed: Vec<Reader>) -> Vec<Vec<Stri
             Reader::Names => Some(words("systemctl try-restart systemd-resolved.service")),
             Reader::Time => Some(words("systemctl try-restart systemd-timesyncd.service")),
             Reader::HostName => {
-                let name = content(reader, "hostname")?.trim().to_owned();
+                let name = content(wanted, reader, "hostname")?.trim().to_owned();
                 Some(vec!["hostname".to_owned(), name])
             }
             Reader::Ports => Some(words("systemctl reload nftables.service")),
-            Reader::Ssh => Some(words(if content(reader, "keys/admin").is_some() {
-                "systemctl --no-block start ssh.service"
-            } else {
-                "systemctl --no-block stop ssh.service"
-            })),
-            Reader::Management => Some(words(if content(reader, "serve.toml").is_some() {
-                "systemctl --no-block restart palisade.service"
-            } else {
-                "systemctl --no-block stop palisade.service"
-            })),
+            Reader::Ssh if is_there(reader, "keys/admin") => {
+                Some(words("systemctl --no-block start ssh.service"))
+            }
+            Reader::Ssh => Some(stop("ssh.service")),
+            // It learns of other members from those it has, and of other
+            // certificates by itself. What is left counts when it starts again.
+            Reader::Etcd if is_there(reader, "etcd.yml") => None,
+            Reader::Etcd => Some(stop(ETCD_UNIT)),
+            Reader::Patroni if is_there(reader, "patroni.yml") => {
+                Some(words(&format!("systemctl try-reload-or-restart {PATRONI_UNIT}")))
+            }
+            Reader::Patroni => Some(stop(PATRONI_UNIT)),
+            Reader::VirtualAddress if is_there(reader, "keepalived.conf") => {
+                Some(words("systemctl --no-block reload-or-restart keepalived.service"))
+            }
+            Reader::VirtualAddress => Some(stop("keepalived.service")),
+            Reader::Management if is_there(reader, "serve.toml") => {
+                Some(words("systemctl --no-block restart palisade.service"))
+            }
+            Reader::Management => Some(stop("palisade.service")),
             Reader::Everybody => None,
         })
         .collect()
@@ -243,7 +306,7 @@ mod tests {
             mac: format!("00:50:56:00:01:{}", &name[3..5]),
         });
         let salvaged = salvage(&answers.iter().copied().collect());
-        files(&Paths::below("/node"), &salvaged, &cards, "SYSTEM")
+        files(&Paths::below("/node"), &salvaged, &Standing::Alone, &cards, "SYSTEM")
     }
 
     fn content<'a>(files: &'a [Wanted], name: &str) -> Option<&'a str> {
@@ -294,19 +357,25 @@ mod tests {
     #[test]
     fn a_role_that_is_not_carried_out_starts_no_management_plane() {
         for answers in
-            [&[("role", "queen")][..], &[("role", "ha-first"), ("cluster_ipv4", "10.9.0.11/24")]]
+            [&[("role", "queen")][..], &[("role", "ha-join"), ("cluster_ipv4", "10.9.0.11/24")]]
         {
             assert_eq!(content(&rendered(answers), "serve.toml"), None);
         }
+        let first = rendered(&[("role", "ha-first"), ("cluster_ipv4", "10.9.0.11/24")]);
+        assert!(content(&first, "serve.toml").expect("there").contains("fqdn = \"palisade\""));
     }
 
     #[test]
-    fn the_second_card_is_for_nodes_of_a_cluster_only() {
+    fn the_second_card_is_for_other_nodes() {
         let name = "20-palisade-cluster.network";
-        assert_eq!(content(&rendered(&[("cluster_ipv4", "10.9.0.11/24")]), name), None);
-        let files = rendered(&[("role", "ha-first"), ("cluster_ipv4", "10.9.0.11/24")]);
-        let text = content(&files, name).expect("there");
-        assert!(text.contains("MACAddress=00:50:56:00:01:22"), "{text}");
+        let address = ("cluster_ipv4", "10.9.0.11/24");
+        for role in ["standalone", "ha-first", "ha-join"] {
+            let files = rendered(&[("role", role), address]);
+            let text = content(&files, name).expect("there");
+            assert!(text.contains("MACAddress=00:50:56:00:01:22"), "{text}");
+        }
+        let url = ("management_url", "https://palisade.example.com");
+        assert_eq!(content(&rendered(&[("role", "pcg"), url, address]), name), None);
     }
 
     #[test]

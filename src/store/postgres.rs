@@ -54,10 +54,22 @@ pub struct PostgresSettings {
     /// The CA that must have signed the server's certificate. Without it TLS is
     /// used only when the server is on a Unix socket or the loopback address.
     pub ca_file: Option<PathBuf>,
+    /// The certificate by which the server knows us, and its key. Both files are
+    /// read for every new connection.
+    pub client: Option<ClientCertificate>,
     /// The most connections that this node opens.
     pub max_connections: u32,
     /// After this time the server gives up on a statement.
     pub statement_timeout: Duration,
+}
+
+/// A certificate that we show, as PEM files.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// The database; clones share it.

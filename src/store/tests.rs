@@ -109,6 +109,7 @@ fn settings(database: &postgres::Database) -> StoreSettings {
         url: database.url(),
         password: None,
         ca_file: None,
+        client: None,
         max_connections: 8,
         statement_timeout: super::STATEMENT_LIMIT,
     })

@@ -36,7 +36,8 @@ struct Cluster {
     members: Members,
 }
 
-fn authority() -> InternalCa {
+/// A CA of its own.
+pub(crate) fn authority() -> InternalCa {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];

@@ -16,8 +16,10 @@ use std::{
 };
 
 use palisade::{
+    certificates::{ClusterUser, InternalCa},
+    clock::{Clock as _, SystemClock},
     error::{Error, Kind, chain},
-    store::{Failure, PostgresSettings, ServerRole, Store, StoreSettings},
+    store::{ClientCertificate, Failure, PostgresSettings, ServerRole, Store, StoreSettings},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -186,6 +188,7 @@ fn settings(hosts: &[&str]) -> StoreSettings {
         url: url(hosts),
         password: None,
         ca_file: None,
+        client: None,
         max_connections: 8,
         statement_timeout: Duration::from_secs(8),
     })
@@ -421,4 +424,74 @@ async fn a_commit_that_waits_for_a_standby_is_never_cancelled() {
     assert!(!log.contains("canceling"), "{log}");
     write(&store, 3).await.expect("nothing to wait for");
     store.close().await;
+}
+
+/// Lets a user into the database `sealed` by a certificate of `authority` only.
+fn seal(node: &Node, authority: &InternalCa) {
+    let owner = std::fs::metadata(&node.folder).expect("a folder").uid();
+    let write = |name: &str, text: &str| {
+        let path = node.folder.join(name);
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("private");
+        std::os::unix::fs::chown(&path, Some(owner), None).expect("given");
+    };
+    let name = "n1".parse().expect("a host name");
+    let own = authority.issue_node(
+        &name,
+        [127, 0, 0, 1].into(),
+        SystemClock.now(),
+        &palisade::clock::SystemRandom,
+    );
+    let own = own.expect("issued");
+    write("server.crt", own.certificate_pem());
+    write("server.key", own.key_pem().expose());
+    write("authority.crt", authority.certificate_pem());
+    let rules = "hostssl sealed palisade 127.0.0.1/32 cert\nhost postgres all 127.0.0.1/32 trust\n";
+    write("pg_hba.conf", rules);
+    node.sql("CREATE DATABASE sealed");
+    node.set("SET ssl_ca_file = 'authority.crt'");
+    node.set("SET ssl = on");
+}
+
+#[tokio::test]
+async fn a_certificate_opens_the_database_and_a_changed_file_counts_for_new_connections() {
+    // Fails when another test of this process was first: as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cluster = Cluster::new();
+    let node = cluster.primary();
+    let authority = crate::engines::authority();
+    seal(&node, &authority);
+    node.until("SHOW ssl", "on").await;
+
+    let file = |name: &str| cluster.folder.path().join(name);
+    let write = |name: &str, text: &str| {
+        palisade::files::replace(&file(name), text.as_bytes(), palisade::files::PRIVATE)
+            .expect("written");
+    };
+    let show = |user: ClusterUser| {
+        let random = palisade::clock::SystemRandom;
+        let own = authority.issue_user(user, SystemClock.now(), &random).expect("issued");
+        write("own.crt", own.certificate_pem());
+        write("own.key", own.key_pem().expose());
+    };
+    write("authority.crt", authority.certificate_pem());
+    show(ClusterUser::Palisade);
+    let sealed = PostgresSettings {
+        url: format!("postgresql://palisade@{}/sealed", node.host()),
+        password: None,
+        ca_file: Some(file("authority.crt")),
+        client: Some(ClientCertificate { certificate: file("own.crt"), key: file("own.key") }),
+        max_connections: 8,
+        statement_timeout: Duration::from_secs(8),
+    };
+    let without = PostgresSettings { client: None, ..sealed.clone() };
+    Store::open(&StoreSettings::Postgres(without)).await.expect_err("nobody without a certificate");
+    let store = Store::open(&StoreSettings::Postgres(sealed)).await.expect("by the certificate");
+
+    // Each of these is a connection of its own, as the ones before are in use.
+    let _first = store.begin().await.expect("the first");
+    show(ClusterUser::Replicator);
+    store.begin().await.expect_err("the certificate of another user");
+    show(ClusterUser::Palisade);
+    let _second = store.begin().await.expect("by the newest certificate");
 }

@@ -154,8 +154,12 @@ async fn ask(settings: PathBuf) -> std::result::Result<Ready, String> {
     let trust = Trust::Own(ca);
     let tls = tls(&trust, &Shown::default()).map_err(|_| "the certificate cannot be read")?;
     let port = config.server.listen.port();
-    let fqdn = config.server.fqdn.as_str();
-    // A name is not looked up: it may lead to a load balancer.
+    // A name is not looked up, and no address is asked: they may lead to a load
+    // balancer or to another node.
+    let fqdn = match config.server.fqdn.address() {
+        Some(_) => "localhost",
+        None => config.server.fqdn.as_str(),
+    };
     let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
@@ -165,11 +169,7 @@ async fn ask(settings: PathBuf) -> std::result::Result<Ready, String> {
         .timeout(TIMEOUT)
         .build()
         .map_err(|error| crate::error::chain(&error))?;
-    let name = match config.server.fqdn.address() {
-        Some(std::net::IpAddr::V6(address)) => format!("[{address}]"),
-        _ => fqdn.to_owned(),
-    };
-    let answer = client.get(format!("https://{name}:{port}/readyz")).send().await;
+    let answer = client.get(format!("https://{fqdn}:{port}/readyz")).send().await;
     let answer = answer.map_err(|error| crate::error::chain(&error))?;
     answer.json().await.map_err(|_| "is not understood".to_owned())
 }

@@ -188,8 +188,9 @@ pub(super) const CHECKS: &[Check] = &[
 /// TCP ports that everybody may reach; SSH and the broker's own port only
 /// while they are switched on.
 pub(super) const PUBLISHED: &[u16] = &[22, 443, 4222];
-/// TCP ports between nodes: etcd, PostgreSQL, Patroni.
-const BETWEEN_NODES: &[u16] = &[2379, 2380, 5432, 8008];
+/// TCP ports between nodes: etcd, PostgreSQL, the broker, joining, the node
+/// daemon, Patroni.
+const BETWEEN_NODES: &[u16] = &[2379, 2380, 5432, 6222, 7443, 7444, 8008];
 /// UDP ports of DHCP clients.
 const DATAGRAMS: &[u16] = &[68, 546];
 
@@ -303,6 +304,8 @@ fn of(mut opening: Opening, part: &Value, objects: &[Value]) -> Option<Opening> 
         _ if left["ct"]["key"] == "state" && only(&["established", "related"]) => return None,
         ("icmp" | "icmpv6", _) => return None,
         ("ip" | "ip6", "protocol" | "nexthdr") if only(ICMP) => return None,
+        // What keepalived says to its peers has no ports; from strangers it would be too much.
+        ("ip", "protocol") if opening.narrow && only(&["vrrp"]) => return None,
         _ if meta == "l4proto" && only(ICMP) => return None,
         _ if meta.starts_with("iif") => opening.narrow = true,
         (_, "saddr") => opening.narrow = true,

@@ -10,6 +10,8 @@ pub(super) const UNITS: &[&str] = &[
     "palisade-console@tty1.service",
     "palisade-first-boot.service",
     "palisade-healthy.service",
+    "palisade-etcd.service",
+    "palisade-patroni.service",
 ];
 
 /// How exposed systemd calls them. It is asked once: it takes long to begin.
@@ -68,6 +70,8 @@ pub(super) const CHECKS: &[Check] = &[
         level: 2,
         look: Look::Facts(seal_apart),
     },
+    sandboxed!("9.10", "palisade-etcd.service"),
+    sandboxed!("9.11", "palisade-patroni.service"),
 ];
 
 /// The most that systemd may call a unit exposed, in tenths.

@@ -95,9 +95,11 @@ impl Plane {
             IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
+        // An address is asked wherever it is, and it may be at another node; the
+        // certificate of an appliance covers this name too.
         let host = match config.server.fqdn.address() {
-            Some(IpAddr::V6(address)) => format!("[{address}]"),
-            _ => config.server.fqdn.to_string(),
+            Some(_) => "localhost".to_owned(),
+            None => config.server.fqdn.to_string(),
         };
         let port = config.server.public_port;
         Ok(Self {

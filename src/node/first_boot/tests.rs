@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::*;
-use crate::node::{paths::Paths, properties::Role};
+use crate::node::{ha::place::Phase, paths::Paths, render::place_of};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH ada";
@@ -290,18 +290,131 @@ async fn ssh_is_switched_on_and_off_by_its_key() {
 
 #[tokio::test]
 async fn a_role_that_cannot_be_carried_out_is_said_and_nothing_is_started() {
-    let machine = Machine::new(&[("role", "ha-first"), ("cluster_ipv4", "10.9.0.11/24")]);
+    let url = ("management_url", "https://palisade.example.com");
+    let machine = Machine::new(&[("role", "pcg"), url]);
     let sentence = machine.boot().await;
-    if Role::HaFirst.is_available() {
-        return;
-    }
-    assert!(sentence.ends_with("The role ha-first is not available in this version yet."));
+    assert!(sentence.ends_with("The role pcg is not available in this version yet."));
     assert_eq!(machine.read("run/palisade-node/serve.toml"), None);
     machine.called();
     machine.amend("role", "standalone").await.expect("accepted");
     assert!(machine.read("run/palisade-node/serve.toml").is_some());
     let last = machine.called().pop();
     assert_eq!(last.as_deref(), Some("systemctl --no-block restart palisade.service"));
+}
+
+/// The first of three nodes, whose cluster is this far.
+fn first_of_three(phase: Phase) -> Machine {
+    let machine = Machine::new(&[
+        ("role", "ha-first"),
+        ("ipv4", "192.0.2.11/24"),
+        ("cluster_ipv4", "10.9.0.11/24"),
+        ("virtual_ip", "192.0.2.20"),
+    ]);
+    let place = place_of("n1", 3, phase);
+    let place = Place { virtual_address: Some([192, 0, 2, 20].into()), ..place };
+    place.save(machine.paths()).expect("kept");
+    machine
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_comes_back_by_itself() {
+    let machine = first_of_three(Phase::Running);
+    for _ in 0..2 {
+        let sentence = machine.boot().await;
+        assert!(sentence.ends_with("role ha-first."), "{sentence}");
+        let called = machine.called();
+        assert_eq!(
+            called[called.len() - 2..],
+            [
+                "systemctl --no-block start palisade-etcd.service",
+                "systemctl --no-block start palisade-patroni.service"
+            ]
+        );
+        for file in ["etcd.yml", "patroni.yml", "first-database", "keepalived.conf"] {
+            assert!(machine.read(&format!("run/palisade-node/cluster/{file}")).is_some(), "{file}");
+        }
+        let serve = machine.read("run/palisade-node/serve.toml").expect("there");
+        assert!(serve.contains("database = \"postgres\""), "{serve}");
+        machine.power_off();
+    }
+}
+
+#[tokio::test]
+async fn engines_of_a_cluster_that_forms_are_not_started_by_a_boot() {
+    let machine = first_of_three(Phase::Forming);
+    machine.boot().await;
+    assert!(machine.read("run/palisade-node/cluster/etcd.yml").is_some(), "for the node daemon");
+    assert_eq!(machine.read("run/palisade-node/cluster/keepalived.conf"), None);
+    assert!(!machine.called().iter().any(|line| line.contains("palisade-")));
+    let serve = machine.read("run/palisade-node/serve.toml").expect("there");
+    assert!(!serve.contains("postgres"), "it goes on alone: {serve}");
+}
+
+#[tokio::test]
+async fn a_change_of_the_members_tells_those_who_can_take_it_up_while_they_run() {
+    let machine = first_of_three(Phase::Running);
+    machine.boot().await;
+    machine.called();
+    let place = Place::load(machine.paths()).expect("read").expect("there");
+    let fewer = place_of("n1", 2, Phase::Running).members;
+    place.with_members(fewer).save(machine.paths()).expect("kept");
+    apply(&machine.host).await.expect("applied");
+    assert_eq!(
+        machine.called(),
+        [
+            "systemctl reload nftables.service",
+            "systemctl try-reload-or-restart palisade-patroni.service",
+            "systemctl --no-block reload-or-restart keepalived.service",
+            "systemctl --no-block restart palisade.service"
+        ]
+    );
+    Place::forget(machine.paths()).expect("forgotten");
+    apply(&machine.host).await.expect("applied");
+    assert_eq!(
+        machine.called()[1..4],
+        [
+            "systemctl --no-block stop palisade-etcd.service",
+            "systemctl --no-block stop palisade-patroni.service",
+            "systemctl --no-block stop keepalived.service"
+        ]
+    );
+    assert_eq!(machine.read("run/palisade-node/nftables/cluster.nft"), None);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_know_its_place_starts_nothing_and_says_why() {
+    let machine = first_of_three(Phase::Running);
+    let file = "var/lib/palisade-node/cluster.json";
+    let good = machine.read(file).expect("there");
+    machine.put(file, &good[..good.len() / 2]);
+    let sentence = machine.boot().await;
+    assert!(sentence.contains("This node does not know its place in its cluster: "), "{sentence}");
+    assert!(sentence.contains("is damaged"), "{sentence}");
+    assert_eq!(machine.read("run/palisade-node/serve.toml"), None, "it must not begin anew");
+    assert_eq!(machine.read("run/palisade-node/cluster/etcd.yml"), None);
+    assert!(machine.read("run/systemd/network/20-palisade-cluster.network").is_some());
+    // While it runs, a disk that cannot be read ends nothing.
+    machine.put(file, &good);
+    machine.boot().await;
+    machine.put(file, "");
+    machine.called();
+    let report = apply(&machine.host).await.expect("applied");
+    assert!(report.waiting.is_some());
+    assert_eq!(machine.called(), Vec::<String>::new());
+    assert!(machine.read("run/palisade-node/serve.toml").is_some());
+}
+
+#[tokio::test]
+async fn a_node_that_is_to_join_waits() {
+    let machine = Machine::new(&[("role", "ha-join"), ("ipv4", "192.0.2.12/24")]);
+    let sentence = machine.boot().await;
+    assert!(
+        sentence.ends_with("waits to join a cluster: type the code that the first node shows."),
+        "{sentence}"
+    );
+    assert_eq!(machine.read("run/palisade-node/serve.toml"), None);
+    let report = answers::read_report(machine.paths()).expect("read").expect("there");
+    assert!(report.waiting.is_some_and(|why| sentence.ends_with(&why)));
 }
 
 #[tokio::test]

@@ -31,12 +31,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use super::{
     keys::NODE,
     members::{Members, NodeName},
-    render::{KeyReader, keys},
+    render::{DAEMONS, KeyReader, keys},
 };
 use crate::node::paths::Paths;
 
-/// Where a node listens for the others.
-pub const PORT: u16 = 7444;
 /// They are next to each other.
 const TIME_TO_CONNECT: Duration = Duration::from_secs(3);
 
@@ -77,7 +75,7 @@ pub async fn call(
         let socket = TcpSocket::new_v4()?;
         // The address by which the other side knows this node.
         socket.bind(SocketAddr::from((own, 0)))?;
-        let stream = socket.connect(SocketAddr::from((other, PORT))).await?;
+        let stream = socket.connect(SocketAddr::from((other, DAEMONS))).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::IpAddress(IpAddr::V4(other).into());
         TlsConnector::from(Arc::new(config)).connect(name, stream).await

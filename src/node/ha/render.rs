@@ -35,6 +35,8 @@ pub const POSTGRES: u16 = 5432;
 pub const PATRONI: u16 = 8008;
 /// The broker's port for its peers.
 pub const ROUTES: u16 = 6222;
+/// The node daemon's port for the other nodes.
+pub const DAEMONS: u16 = 7444;
 
 /// An engine, or whatever else reads a rendered file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,6 +151,18 @@ pub fn keys(paths: &Paths, reader: KeyReader, of: &str) -> Keys {
     }
 }
 
+/// Where the files of the engines are, if they are there.
+pub fn places(paths: &Paths) -> [(PathBuf, Engine); 5] {
+    let at = |name: &str| paths.run().join("cluster").join(name);
+    [
+        (at("etcd.yml"), Engine::Etcd),
+        (at("patroni.yml"), Engine::Patroni),
+        (at("first-database"), Engine::Patroni),
+        (paths.run().join("nftables/cluster.nft"), Engine::Ports),
+        (at("keepalived.conf"), Engine::VirtualAddress),
+    ]
+}
+
 /// All files of the engines on one node.
 pub fn files(
     paths: &Paths,
@@ -157,18 +171,17 @@ pub fn files(
     engines: &Engines,
 ) -> Result<Vec<EngineFile>, RenderFault> {
     let plan = Plan { paths, members, own: members.get(own)?, engines };
-    let at = |name: &str| paths.run().join("cluster").join(name);
-    let file = |path, content, engine| EngineFile { path, content, mode: PUBLIC, engine };
-    let first_database = at("first-database");
+    let [etcd, patroni, first_database, ports, keepalived] = places(paths);
+    let file = |(path, engine), content| EngineFile { path, content, mode: PUBLIC, engine };
+    let for_patroni = patroni::render(&plan, &first_database.0)?;
     let mut files = vec![
-        file(at("etcd.yml"), etcd::render(&plan), Engine::Etcd),
-        file(at("patroni.yml"), patroni::render(&plan, &first_database)?, Engine::Patroni),
-        file(first_database, patroni::first_database(&plan)?, Engine::Patroni),
-        file(paths.run().join("nftables/cluster.nft"), ports::render(&plan), Engine::Ports),
+        file(etcd, etcd::render(&plan)),
+        file(patroni, for_patroni),
+        file(first_database, patroni::first_database(&plan)?),
+        file(ports, ports::render(&plan)),
     ];
     if let Some(address) = &engines.virtual_address {
-        let content = virtual_address::render(&plan, address)?;
-        files.push(file(at("keepalived.conf"), content, Engine::VirtualAddress));
+        files.push(file(keepalived, virtual_address::render(&plan, address)?));
     }
     Ok(files)
 }

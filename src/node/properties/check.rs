@@ -146,28 +146,28 @@ impl<'a> Checker<'a> {
         }
         let role = answers.role;
         let name = role.as_str();
-        if role == Role::HaJoin && self.given.get("join_code").is_none() {
-            let wrong = "is empty, but role is ha-join";
-            self.hidden("join_code", wrong, "write the code that the first node shows");
-        }
         if role == Role::Pcg && self.given.get("management_url").is_none() {
             let wrong = "is empty, but role is pcg";
             self.hidden("management_url", wrong, "write e.g. https://palisade.example.com");
         }
-        if role.is_ha() && self.given.get("cluster_ipv4").is_none() {
-            let wrong = format!("is empty, but role is {name}");
-            self.hidden("cluster_ipv4", wrong, "write e.g. 10.9.0.11/24");
+        let is_empty = |key| self.given.get(key).is_none();
+        if role.is_ha() && is_empty("cluster_ipv4") && is_empty("ipv4") {
+            let wrong = format!("is empty, and so is ipv4, but role is {name}");
+            self.hidden("cluster_ipv4", wrong, "fill in one of them, e.g. 10.9.0.11/24");
         }
         let used = [
             ("join_code", matches!(role, Role::HaJoin | Role::Pcg)),
             ("management_url", matches!(role, Role::HaJoin | Role::Pcg)),
-            ("cluster_ipv4", role.is_ha()),
-            ("virtual_ip", role.is_ha()),
+            ("cluster_ipv4", role != Role::Pcg),
+            ("virtual_ip", role != Role::Pcg),
         ];
         for (key, used) in used {
             if !used && self.given.get(key).is_some() {
                 self.note(key, &format!("has no effect with role {name}"));
             }
+        }
+        if role == Role::Standalone && self.given.get("virtual_ip").is_some() {
+            self.note("virtual_ip", "has no effect until this node is one of three");
         }
     }
 

@@ -22,7 +22,7 @@ impl Role {
 
     /// The roles that this version carries out. A role that is added here is
     /// switched on everywhere.
-    pub const AVAILABLE: &[Self] = &[Self::Standalone];
+    pub const AVAILABLE: &[Self] = &[Self::Standalone, Self::HaFirst, Self::HaJoin];
 
     /// As it is written in the property.
     pub fn as_str(self) -> &'static str {
@@ -219,7 +219,8 @@ pub const TABLE: &[Property] = &[
         key: "join_code",
         category: ROLE,
         label: "Join or pairing code",
-        description: "For ha-join and pcg: the code that the first node or the management shows.",
+        description: "For ha-join and pcg: the code that the first node or the management shows. \
+                      Empty for ha-join: it is typed on the console.",
         shape: Shape::Password(512),
         default: "",
         default_of: &[],
@@ -282,15 +283,16 @@ pub const TABLE: &[Property] = &[
         CLUSTER,
         32,
         "Address among the nodes",
-        "For ha-first and ha-join: the address of the second network adapter, e.g. 10.9.0.11/24.",
+        "The address of the second network adapter, e.g. 10.9.0.11/24. Empty: the three nodes \
+         speak to each other over the first one.",
     ),
     text(
         "virtual_ip",
         CLUSTER,
         64,
         "Virtual IP",
-        "For ha-first: the address that moves to the node that leads; it is in the network of \
-         the address above.",
+        "For ha-first: a free address in the network of the first adapter, which is then always \
+         at a node that works.",
     ),
     text(
         "admin_email",

@@ -135,6 +135,9 @@ fn options(mut options: PgConnectOptions, settings: &PostgresSettings) -> PgConn
         Some(file) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file),
         None => options.ssl_mode(PgSslMode::Prefer),
     };
+    if let Some(client) = &settings.client {
+        options = options.ssl_client_cert(&client.certificate).ssl_client_key(&client.key);
+    }
     if let Some(password) = &settings.password {
         options = options.password(password.expose());
     }
@@ -189,6 +192,7 @@ mod tests {
             url: "postgresql://palisade@db1:5433,db2/palisade".into(),
             password: Some(crate::secret::Secret::new("hunter2".into())),
             ca_file: None,
+            client: None,
             max_connections: 2,
             statement_timeout: ASK_LIMIT,
         };

@@ -51,7 +51,8 @@ const RULES: &str = r#"{"nftables":[
 {"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"udp","field":"dport"}},"right":546}},{"accept":null}]}},
 {"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"jump":{"target":"more"}}]}},
 {"rule":{"family":"inet","chain":"input","table":"palisade","expr":[{"limit":{"rate":6,"burst":5,"per":"minute"}},{"log":{"prefix":"refused: ","level":"info"}}]}},
-{"rule":{"family":"inet","chain":"more","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":"10.9.0.0/24"}},{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":{"set":[2379,2380]}}},{"accept":null}]}},
+{"rule":{"family":"inet","chain":"more","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":"10.9.0.0/24"}},{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":{"set":[2379,2380,5432,6222,7444,8008]}}},{"accept":null}]}},
+{"rule":{"family":"inet","chain":"more","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":{"set":["10.9.0.12","10.9.0.13"]}}},{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"daddr"}},"right":"10.9.0.11"}},{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"protocol"}},"right":"vrrp"}},{"accept":null}]}},
 {"rule":{"family":"inet","chain":"output","table":"palisade","expr":[{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":8080}},{"accept":null}]}}
 ]}"#;
 

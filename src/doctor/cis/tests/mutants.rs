@@ -256,6 +256,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         );
     }),
     ("4.13", &[], |f| said(f, network::RULES, "[443,22]", "[443,5432]")),
+    ("4.13", &[], |f| said(f, network::RULES, "[443,22]", "[443,7444]")),
+    // Anybody could take the virtual address.
+    ("4.12", &["4.13"], |f| {
+        rule(
+            f,
+            "more",
+            r#"{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"protocol"}},"right":"vrrp"}},{"accept":null}"#,
+        );
+    }),
     ("4.14", &[], |f| listens(f, Protocol::Tcp, "0.0.0.0:8080")),
     ("4.14", &[], |f| listens(f, Protocol::Udp, "[::]:123")),
     ("4.15", &[], |f| {
@@ -431,6 +440,8 @@ admin:x:1000",
     ("9.9", &[], |f| {
         f.settings.as_mut().expect("seen").seal_apart = false;
     }),
+    ("9.10", &[], |f| exposed(f, own::UNITS[5], "2.1 OK")),
+    ("9.11", &[], |f| exposed(f, own::UNITS[6], "9.2 UNSAFE")),
     ("2.13", &[], |f| {
         put(f, boot::SECURE_BOOT, "\u{6}\0\0\0\0");
         put(f, boot::SETUP_MODE, "\u{6}\0\0\0\0");

@@ -33,7 +33,7 @@ use crate::{
             members::NodeName,
             peer,
             place::{Phase, Place},
-            render::{KeyReader, keys},
+            render::{DAEMONS, KeyReader, keys},
         },
         paths::Paths,
         protocol::{Ask, MemberReport, MemberState},
@@ -224,7 +224,7 @@ struct Door {
 
 impl Door {
     async fn open(node: &Arc<Node>, address: Ipv4Addr) -> Option<Self> {
-        let listener = match TcpListener::bind(SocketAddr::from((address, peer::PORT))).await {
+        let listener = match TcpListener::bind(SocketAddr::from((address, DAEMONS))).await {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::warn!(%error, %address, "the other nodes cannot ask this one");

@@ -25,7 +25,8 @@ pub(super) fn render(plan: &Plan<'_>, first_database: &Path) -> Result<String, R
     let Keys { certificate, key, authority } = &node;
     let sockets = sockets(plan)?;
     let watchdog = if plan.engines.watchdog {
-        json!({ "mode": "automatic", "device": "/dev/watchdog", "safety_margin": 5 })
+        let device = plan.paths.at("/dev/watchdog");
+        json!({ "mode": "automatic", "device": device, "safety_margin": 5 })
     } else {
         json!({ "mode": "off" })
     };

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::{ETCD_CLIENTS, ETCD_PEERS, PATRONI, POSTGRES, Plan, ROUTES};
-use crate::node::ha::{join, peer};
+use super::{DAEMONS, ETCD_CLIENTS, ETCD_PEERS, PATRONI, POSTGRES, Plan, ROUTES};
+use crate::node::ha::join;
 
 pub(super) fn render(plan: &Plan<'_>) -> String {
     let own = plan.own.address;
@@ -20,7 +20,7 @@ pub(super) fn render(plan: &Plan<'_>) -> String {
     let others: Vec<_> = plan.others().map(|member| member.address.to_string()).collect();
     if !others.is_empty() {
         let others = format!("{{ {} }}", others.join(", "));
-        let ports = [ETCD_CLIENTS, ETCD_PEERS, POSTGRES, PATRONI, ROUTES, peer::PORT];
+        let ports = [ETCD_CLIENTS, ETCD_PEERS, POSTGRES, PATRONI, ROUTES, DAEMONS];
         let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
         accept(&others, &format!("tcp dport {{ {} }}", ports.join(", ")));
         // What keepalived says to its peers.

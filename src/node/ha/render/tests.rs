@@ -83,6 +83,7 @@ fn patroni_has_the_settings_that_lose_nothing() {
     assert_eq!(hosts, &[Value::from("10.9.0.11:2379")], "its own member and no other");
     assert_eq!(text(&patroni, &["restapi", "verify_client"]), "optional");
     assert_eq!(text(&patroni, &["watchdog", "mode"]), "automatic");
+    assert_eq!(text(&patroni, &["watchdog", "device"]), "/node/dev/watchdog", "not of who tests");
     assert_eq!(text(&patroni, &["postgresql", "bin_dir"]), "/usr/lib/postgresql/17/bin");
     let backup = found(&patroni, &["postgresql", "basebackup"]).get(0).expect("one option");
     assert_eq!(text(backup, &["checkpoint"]), "fast");
@@ -228,7 +229,7 @@ fn engines_are_reached_by_the_other_members_and_nobody_else() {
     assert_eq!(
         rules(3, &engines()),
         "add rule inet palisade more ip saddr { 10.9.0.12, 10.9.0.13 } ip daddr 10.9.0.11 \
-         tcp dport { 2379, 2380, 5432, 8008, 6222 } accept\n\
+         tcp dport { 2379, 2380, 5432, 8008, 6222, 7444 } accept\n\
          add rule inet palisade more ip saddr { 10.9.0.12, 10.9.0.13 } ip daddr 10.9.0.11 \
          ip protocol 112 accept"
     );
@@ -242,7 +243,10 @@ fn engines_are_reached_by_the_other_members_and_nobody_else() {
 
 #[test]
 fn no_file_holds_a_secret_and_a_stranger_has_none() {
+    let places = places(&Paths::below("/node"));
+    assert_eq!(rendered(3, 1, &engines()).len(), places.len());
     for file in rendered(3, 1, &engines()) {
+        assert!(places.contains(&(file.path.clone(), file.engine)), "{}", file.path.display());
         for word in ["BEGIN", "password:", "\"password\""] {
             assert!(!file.content.contains(word), "{} has {word}", file.path.display());
         }
