@@ -165,13 +165,6 @@ pub fn own_addresses(answers: &Answers) -> Vec<IpAddr> {
     own.map(|interface| interface.address).chain(answers.virtual_ip).collect()
 }
 
-/// The address of this machine among the nodes of a cluster: the one of the
-/// card that is for them, else the one that people use. Nothing when DHCP gives
-/// it: the others have to find it again.
-pub fn cluster_address(answers: &Answers) -> Option<Interface> {
-    answers.cluster_ipv4.or(answers.ipv4)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
