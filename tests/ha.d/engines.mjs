@@ -13,6 +13,8 @@ const KEYS = 'var/lib/palisade-node/cluster-keys';
 const READERS = { etcd: ['node'], postgres: ['node', 'postgres', 'replicator', 'rewind'] };
 
 export class Engines {
+  reads = ['rows'];
+
   constructor({ nodes, work }) {
     Object.assign(this, { nodes, pki: path.join(work, 'pki') });
   }
@@ -140,7 +142,7 @@ export class Engines {
     return { done: code === 0, why: err.trim() };
   }
 
-  async read(_number, node) {
+  async read(_kind, node) {
     const { code, err } = await this.sql([node], 'SELECT count(*) FROM operation', 'any', 2);
     return { done: code === 0, why: err.trim() };
   }

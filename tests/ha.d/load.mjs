@@ -6,20 +6,25 @@ import fs from 'node:fs';
 import { sleep } from './tools.mjs';
 
 const CLIENTS = 3;
-const BETWEEN = { write: 150, read: 100 };
+const BETWEEN = { write: 150, read: 150 };
 /** What a client that got no advice waits before it tries again. */
 const PATIENCE = 500;
 /** When nobody waits for an operation any more, it is neither acknowledged nor lost. */
 const GIVE_UP = 90_000;
 
 export class Load {
-  /** `cluster.write(number, node)` and `cluster.read(number, node)` answer `{ done, after, why, twice }`. */
+  /**
+   * `cluster.write(number, node)`, and `cluster.read(kind, node)` for each of `cluster.reads`,
+   * answer `{ done, after, why, twice, replayed }`.
+   */
   constructor(cluster, journal, first) {
-    Object.assign(this, { cluster, next: first, first, acknowledged: new Map(), times: { write: [], read: [] }, longest: { write: 0, read: 0 }, open: 0, again: 0 });
+    const kinds = ['write', ...cluster.reads];
+    const of = (value) => Object.fromEntries(kinds.map((kind) => [kind, value()]));
+    Object.assign(this, { cluster, next: first, acknowledged: new Map(), times: of(() => []), longest: of(() => 0), open: 0, again: 0, replayed: 0 });
     this.journal = fs.openSync(journal, 'w');
     this.begun = Date.now();
     this.clients = [];
-    for (let client = 0; client < CLIENTS; client += 1) this.clients.push(this.run('write', client), this.run('read', client));
+    for (let client = 0; client < CLIENTS; client += 1) for (const kind of kinds) this.clients.push(this.run(kind, client));
   }
 
   note(entry) {
@@ -27,38 +32,41 @@ export class Load {
   }
 
   async run(kind, client) {
-    const { nodes } = this.cluster;
+    const { cluster } = this;
+    const writes = kind === 'write';
     let at = client;
     while (!this.stopping) {
-      const number = kind === 'write' ? this.next++ : undefined;
+      const what = writes ? this.next++ : kind;
       const begun = Date.now();
       for (let tries = 1; ; tries += 1) {
-        const node = nodes[at % nodes.length];
-        const { done, after, why, twice } = await this.cluster[kind](number, node).catch((error) => ({ done: false, why: error.message }));
+        const node = cluster.nodes[at % cluster.nodes.length];
+        const asked = writes ? cluster.write(what, node) : cluster.read(kind, node);
+        const { done, after, why, twice, replayed } = await asked.catch((error) => ({ done: false, why: error.message }));
         const now = Date.now();
         if (done) {
           this.times[kind].push(now);
           this.longest[kind] = Math.max(this.longest[kind], now - begun);
-          if (kind === 'write') {
-            this.acknowledged.set(number, now);
-            this.note({ acknowledged: number, by: node.name, tries, ms: now - begun });
+          if (replayed) this.replayed += 1;
+          if (writes) {
+            this.acknowledged.set(what, now);
+            this.note({ acknowledged: what, by: node.name, tries, ms: now - begun, replayed });
           }
           break;
         }
-        this.note({ [kind]: number, refused: why, by: node.name, tries });
+        this.note({ [writes ? 'write' : 'read']: what, refused: why, by: node.name, tries });
         // The same operation is known to the cluster, but not as this one.
         if (twice) {
           this.again += 1;
           break;
         }
-        if (this.stopping && (kind === 'read' || now - this.stopping > GIVE_UP)) {
-          if (kind === 'write') this.open += 1;
+        if (this.stopping && (!writes || now - this.stopping > GIVE_UP)) {
+          if (writes) this.open += 1;
           break;
         }
         at += 1;
         await sleep(after ?? PATIENCE);
       }
-      await sleep(BETWEEN[kind]);
+      await sleep(BETWEEN[writes ? 'write' : 'read']);
     }
   }
 
@@ -74,9 +82,16 @@ export class Load {
     fs.closeSync(this.journal);
   }
 
-  /** The longest time in which nobody was answered, in milliseconds. */
-  gap(kind) {
-    const times = [this.begun, ...this.times[kind], this.stopping ?? Date.now()].sort((a, b) => a - b);
-    return Math.max(...times.slice(1).map((time, at) => time - times[at]));
+  /** The longest time in which nobody was answered, in milliseconds; of several kinds, the worst. */
+  gap(...kinds) {
+    return Math.max(...kinds.map((kind) => {
+      const times = [this.begun, ...this.times[kind], this.stopping ?? Date.now()].sort((a, b) => a - b);
+      return Math.max(...times.slice(1).map((time, at) => time - times[at]));
+    }));
+  }
+
+  /** The longest time that one client waited for one answer. */
+  wait(...kinds) {
+    return Math.max(...kinds.map((kind) => this.longest[kind]));
   }
 }

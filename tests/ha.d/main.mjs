@@ -11,6 +11,7 @@ import { must, seconds } from './tools.mjs';
 const { HA_WORK: base, HA_BINARY: binary } = process.env;
 // Enough for the data, and filled within a second.
 const SMALL_DISK = 1500;
+const IMAGE_POSTGRES = '17';
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
 
@@ -54,10 +55,23 @@ async function programs(work, product) {
     throw new Error(`the users of the nodes cannot reach ${work}: set CARGO_TARGET_DIR to a directory that everybody may enter`);
   }
   if (path.join(work, 'n1/run/palisade-node/node.new/sock').length > 100) throw new Error(`${work} is too long for the name of a socket: set CARGO_TARGET_DIR to a shorter one`);
+  await postgresOfImage(path.join(work, 'postgresql'));
   return {
     palisade: product ? path.join(place, 'palisade') : undefined, etcd: process.env.ETCD, patroni: path.join(place, 'patroni'),
     postgres: process.env.PG_BIN, shiftedClock: path.join(place, 'shifted-clock'),
   };
+}
+
+/** The image has PostgreSQL in a place with a number; what this machine has is put there too. */
+async function postgresOfImage(beside) {
+  const [, all, version] = /^(.*)\/(\d+)\/bin$/.exec(process.env.PG_BIN);
+  if (version === IMAGE_POSTGRES) return;
+  fs.mkdirSync(beside);
+  await must(['mount', '--bind', all, beside]);
+  await must(['mount', '-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', all]);
+  fs.mkdirSync(path.join(all, version));
+  await must(['mount', '--bind', path.join(beside, version), path.join(all, version)]);
+  fs.symlinkSync(version, path.join(all, IMAGE_POSTGRES));
 }
 
 async function main() {

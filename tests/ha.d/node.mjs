@@ -225,11 +225,18 @@ export class Node {
     await must(['mount', '-t', 'tmpfs', '-o', `size=${megabytes}m,mode=750,uid=${uid},gid=${gid}`, 'tmpfs', place]);
   }
 
-  /** Fills that file system to the last byte. */
+  /** Fills that file system to the last byte, and uses up what PostgreSQL has put by for its log. */
   async fill() {
     await ran(['dd', 'if=/dev/zero', `of=${this.at('var/lib/postgresql/ballast')}`, 'bs=1M', 'status=none']);
     const { bavail, bsize } = fs.statfsSync(this.at('var/lib/postgresql'));
     if (bavail * bsize > 1 << 20) throw new Error(`${this.name}: the disk is not full: ${bavail * bsize} bytes are free`);
+    const psql = [path.join(this.programs.postgres, 'psql'), '-Xq', '-h', this.at('run/postgresql'), '-U', 'postgres', '-d', 'postgres'];
+    const more = "SELECT pg_logical_emit_message(false, 'ha', 'x'); SELECT pg_switch_wal()";
+    for (let segment = 0; segment < 40; segment += 1) {
+      const { code } = await ran(this.words([...psql, '-c', more], 'postgres'), { limit: 20, environment: { PGCONNECT_TIMEOUT: '5' } });
+      if (code !== 0) return;
+    }
+    throw new Error(`${this.name}: PostgreSQL still writes on a full disk`);
   }
 
   empty() {

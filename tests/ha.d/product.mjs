@@ -21,14 +21,19 @@ const COMMANDS = {
   verify: (file) => ['audit', 'verify', file],
 };
 const CODE = /\b[0-9A-Z]{4}(?:-[0-9A-Z]{4}){3}\b/;
-const cluster = (status) => status.cluster ?? status;
+const cluster = (status) => status.cluster ?? {};
 const setUpCode = (status) => status.setUp?.open?.code;
-/** Whether a node says that all three work together. */
+/** Whether a node says that all three work together; one that says nothing of it is judged by the rest. */
 function available(status) {
   const { phase, quorum, nodes = [] } = cluster(status);
+  if (!status.cluster) return true;
   return phase === 'running' && quorum?.present === 3 && nodes.length === 3 && nodes.every(({ ready }) => ready === true);
 }
-const failure = (status) => cluster(status).progress?.failure;
+/** How far a node says that it is, in a few words. */
+function progress(status) {
+  const { phase = 'alone', quorum, progress: way } = cluster(status);
+  return [phase, quorum && `${quorum.present} of ${quorum.members} agree`, way && `${way.step} ${way.percent}%`, way?.failure].filter(Boolean).join(' ');
+}
 
 const PASSWORD = 'seven-herons-at-dusk-4711';
 const ADMIN = { email: 'admin@ha.example.com', name: 'Ada Lindgren', password: PASSWORD };
@@ -41,7 +46,12 @@ const LIMITS = { write: 10, read: 2 };
 /** What the first node has before there are others. */
 const CLUSTERS = 12;
 
+/** What is read: who one is, by a session, and what is known of the clusters. */
+const READS = { sessions: '/v1/auth/me', clusters: '/v1/clusters?limit=5' };
+
 export class Product {
+  reads = Object.keys(READS);
+
   constructor({ nodes, work, binary }) {
     Object.assign(this, { nodes, work, binary });
     this.agents = new Map(nodes.map((node) => [node, new https.Agent({ keepAlive: true })]));
@@ -79,12 +89,9 @@ export class Product {
     const begun = await this.code(first, third, COMMANDS.invite);
     await until('highly available', PATIENCE, async () => {
       const said = await Promise.all(this.nodes.map((node) => this.status(node)));
-      const failed = said.map(failure).find(Boolean);
-      if (failed) this.failed = failed;
-      return said.every(available) && (await this.whole());
-    }, 500).catch((error) => {
-      throw new Error(`${error.message}${this.failed ? `; forming says: ${this.failed}` : ''}`);
-    });
+      if (said.every(available) && (await this.whole())) return true;
+      throw new Error(said.map((one, at) => `${this.nodes[at].name} ${progress(one)}`).join(', '));
+    }, 500);
     const took = (Date.now() - begun) / 1000;
     this.formedInTime = took <= GOAL;
     this.formed = `highly available ${took.toFixed(1)} s after the last code (goal: at most ${GOAL} s)`;
@@ -164,10 +171,8 @@ export class Product {
     return { ...reply, done: reply.status === 201, twice: reply.status === 409 };
   }
 
-  /** Who one is, by a session, and what is kept of the clusters, in turn. */
-  async read(_number, node) {
-    this.turn = !this.turn;
-    const reply = await this.attempt(node, 'GET', this.turn ? '/v1/auth/me' : '/v1/clusters?limit=5', { token: this.session, limit: LIMITS.read });
+  async read(kind, node) {
+    const reply = await this.attempt(node, 'GET', READS[kind], { token: this.session, limit: LIMITS.read });
     return { ...reply, done: reply.status === 200 };
   }
 
@@ -175,11 +180,12 @@ export class Product {
     try {
       const { status, headers, text } = await this.ask(node, method, target, more);
       const after = Number(headers['retry-after']);
-      return { status, after: after > 0 ? after * 1000 : undefined, why: `${status} ${text.slice(0, 200)}` };
+      const replayed = headers['idempotency-replayed'] === 'true';
+      return { status, replayed, after: after > 0 ? after * 1000 : undefined, why: `${method} ${target}: ${status} ${text.slice(0, 200)}` };
     } catch (error) {
-      // Its connections lead nowhere.
-      this.agents.get(node).destroy();
-      return { why: error.message };
+      // What lies idle leads nowhere either; what is under way may have better luck.
+      this.agents.set(node, new https.Agent({ keepAlive: true }));
+      return { why: `${method} ${target}: ${error.message}` };
     }
   }
 
@@ -261,8 +267,11 @@ export class Fleet {
     return this.parts.map(last).map(Number).reduce((sum, one) => sum + one, 0);
   }
 
+  /** Waits for those that are away, and tells how many are there. */
   async connected() {
-    await sleep(11_000);
-    return `${this.count()} of ${this.agents} agents connected`;
+    const begun = Date.now();
+    await sleep(11_000); // what was said before counts no more
+    await until('all agents', 60, async () => this.count() === this.agents, 1000).catch(() => {});
+    return `${this.count()} of ${this.agents} agents connected after ${seconds(Date.now() - begun)} s more`;
   }
 }

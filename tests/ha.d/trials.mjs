@@ -2,6 +2,7 @@
 //
 // Owns: the order of a trial, comparing what was acknowledged with what is there, the table.
 // Must not know: what an operation or a fault is.
+import fs from 'node:fs';
 import path from 'node:path';
 import { FAULTS, GOALS } from './faults.mjs';
 import { Load } from './load.mjs';
@@ -96,7 +97,8 @@ export class Trials {
     const found = await this.compare(load.acknowledged);
     return {
       name, trial, whole, ...found, primary: primary.name, acknowledged: load.acknowledged.size, open: load.open, twice: found.twice + load.again,
-      writes: load.gap('write'), reads: load.gap('read'), wait: load.longest, agents: await this.fleet?.connected(),
+      writes: load.gap('write'), reads: load.gap(...cluster.reads), ofReads: Object.fromEntries(cluster.reads.map((kind) => [kind, load.gap(kind)])),
+      writeWait: load.wait('write'), readWait: load.wait(...cluster.reads), replayed: load.replayed, agents: await this.fleet?.connected(),
     };
   }
 
@@ -134,6 +136,7 @@ export class Trials {
   }
 
   table(names) {
+    fs.writeFileSync(path.join(this.work, 'results.json'), JSON.stringify(this.results, null, 1));
     const head = ['fault', 'trials', 'acknowledged', 'lost', 'twice', 'no writes p50/p95/max s', 'no reads p50/p95/max s', 'whole again p50/max s', 'verdict'];
     const rows = names.map((name) => {
       const results = this.results.filter((result) => result.name === name);
@@ -170,7 +173,8 @@ function verdict(name, results) {
 
 function line(result) {
   if (result.failure) return `FAILED: ${result.failure}`;
-  const { primary, acknowledged, lost, twice, writes, reads, wait, whole, agents } = result;
-  return `${primary} led, ${acknowledged} acknowledged, ${lost} lost, ${twice} twice, no writes for ${seconds(writes)} s (one client ${seconds(wait.write)} s), no reads for ${
-    seconds(reads)} s (one client ${seconds(wait.read)} s), whole ${seconds(whole)} s after it was mended${agents === undefined ? '' : `, ${agents}`}`;
+  const { primary, acknowledged, replayed, lost, twice, writes, ofReads, writeWait, readWait, whole, agents } = result;
+  const reads = Object.entries(ofReads).map(([kind, gap]) => `${kind} ${seconds(gap)} s`);
+  return `${primary} led, ${acknowledged} acknowledged (${replayed} once more), ${lost} lost, ${twice} twice, no writes for ${seconds(writes)} s (one client ${
+    seconds(writeWait)} s), no ${reads.join(', no ')} (one client ${seconds(readWait)} s), whole ${seconds(whole)} s after it was mended${agents === undefined ? '' : `, ${agents}`}`;
 }
