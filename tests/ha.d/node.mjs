@@ -243,10 +243,11 @@ export class Node {
     fs.rmSync(this.at('var/lib/postgresql/ballast'), { force: true });
   }
 
-  /** The end of what a unit has written. */
+  /** The end of what a unit has written, without the requests that it has answered. */
   log(unit, lines = 15) {
     try {
-      return fs.readFileSync(this.at('var/log', `${unit}.log`), 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+      const all = fs.readFileSync(this.at('var/log', `${unit}.log`), 'utf8').trimEnd().split('\n');
+      return all.filter((line) => !line.includes('INFO  gateway::envelope')).slice(-lines).join('\n');
     } catch {
       return '';
     }
