@@ -252,18 +252,21 @@ export class Fleet {
       const { words, environment } = product.simulate(node, clusters, `fleet${node.number}`, []);
       const log = path.join(product.work, `fleet-${node.name}.log`);
       const to = fs.openSync(log, 'w');
-      spawn(words[0], words.slice(1), { env: { PATH: '/usr/bin:/bin', ...environment }, stdio: ['ignore', to, to] });
+      const child = spawn(words[0], words.slice(1), { env: { PATH: '/usr/bin:/bin', ...environment }, stdio: ['ignore', to, to] });
       fs.closeSync(to);
-      return log;
+      return { log, child };
     });
-    await until('all agents connected', 60 + agents, async () => fleet.count() === agents, 1000);
+    await until('all agents connected', 60 + agents, async () => {
+      for (const { log, child } of fleet.parts) if (child.exitCode !== null) throw new Error(fs.readFileSync(log, 'utf8').trim().split('\n').at(-1));
+      return fleet.count() === agents;
+    }, 1000);
     console.log(`    ${fleet.count()} agents are connected`);
     return fleet;
   }
 
   /** How many are connected, by what was said last; a line comes every ten seconds. */
   count() {
-    const last = (log) => [...fs.readFileSync(log, 'utf8').matchAll(/(\d+) of \d+ connected/g)].at(-1)?.[1] ?? 0;
+    const last = ({ log }) => [...fs.readFileSync(log, 'utf8').matchAll(/(\d+) of \d+ connected/g)].at(-1)?.[1] ?? 0;
     return this.parts.map(last).map(Number).reduce((sum, one) => sum + one, 0);
   }
 
