@@ -5,7 +5,7 @@
 // Must not know: the product. What it renders is richer, and is tested with it.
 import fs from 'node:fs';
 import path from 'node:path';
-import { CLIENTS, all } from './node.mjs';
+import { CLIENTS, UNITS, all } from './node.mjs';
 import * as patroni from './patroni.mjs';
 import { must, ran, until } from './tools.mjs';
 
@@ -69,7 +69,7 @@ export class Engines {
   }
 
   boot(node) {
-    return node.boot(() => this.render(node));
+    return node.boot(() => this.render(node), [UNITS.etcd, UNITS.patroni]);
   }
 
   render(node) {

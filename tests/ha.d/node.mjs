@@ -22,7 +22,8 @@ export const UNITS = {
   daemon: 'palisade-node.service', serve: 'palisade.service', etcd: 'palisade-etcd.service',
   patroni: 'palisade-patroni.service', address: 'keepalived.service',
 };
-const AT_BOOT = [UNITS.daemon, UNITS.etcd, UNITS.patroni, UNITS.serve, UNITS.address];
+/** What the image starts at every boot; first boot itself starts the engines of a cluster that runs. */
+const ENABLED = [UNITS.daemon, UNITS.serve, UNITS.address];
 const NOTHING = ['hostnamectl', 'networkctl', 'udevadm', 'apparmor_parser'];
 
 /** The place of the clients, and what all nodes are connected to. */
@@ -109,8 +110,8 @@ export class Node {
     return this.process !== undefined;
   }
 
-  /** Power on, with what the image does at every boot; `render` stands for its first-boot service. */
-  async boot(render) {
+  /** Power on, with what the image does at every boot; `first` stands for its first-boot service. */
+  async boot(first, units = ENABLED) {
     fs.rmSync(this.at('run'), { recursive: true, force: true });
     fs.mkdirSync(this.at('run/palisade-node/nftables'), { recursive: true });
     // There is a service manager.
@@ -118,10 +119,10 @@ export class Node {
     fs.mkdirSync(this.at('run/postgresql'));
     fs.chownSync(this.at('run/postgresql'), this.users.postgres.uid, this.users.postgres.gid);
     await this.powerOn();
-    await render();
+    await first();
     fs.mkdirSync(this.at('run/units/palisade-first-boot.service'), { recursive: true });
     fs.writeFileSync(this.at('run/units/palisade-first-boot.service/state'), 'active\n');
-    await this.systemctl('start', ...AT_BOOT.filter((unit) => this.programs.palisade || [UNITS.etcd, UNITS.patroni].includes(unit)));
+    await this.systemctl('start', ...units);
   }
 
   async powerOn() {
@@ -215,7 +216,7 @@ export class Node {
   async shiftClock(offset) {
     this.shift = offset;
     this.settings();
-    await this.systemctl('restart', ...AT_BOOT.filter((unit) => fs.existsSync(this.at('run/units', unit, 'main'))));
+    await this.systemctl('restart', ...Object.values(UNITS).filter((unit) => fs.existsSync(this.at('run/units', unit, 'main'))));
   }
 
   /** Gives PostgreSQL's data a file system of its own, before there is any. */
