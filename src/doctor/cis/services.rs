@@ -132,6 +132,7 @@ const ALLOWED: &[&str] = &[
     "systemd-networkd-varlink.socket",
     "systemd-networkd-wait-online.service",
     "systemd-network-generator.service",
+    "systemd-remount-fs.service",
     "systemd-resolved.service",
     "systemd-resolved-varlink.socket",
     "systemd-resolved-monitor.socket",
