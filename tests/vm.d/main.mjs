@@ -95,7 +95,7 @@ const scenarios = {
 
     // From the disc into a directory of its own: lynis wants to find its parts beside itself.
     await machine.inside('mkdir -p /run/disc /run/lynis; for d in /dev/sr*; do mount -o ro $d /run/disc && [ -e /run/disc/bin ] && break; umount /run/disc; done; cp -r /run/disc/. /run/lynis; umount /run/disc; mkdir -p /run/lynis/lynis/plugins', 120);
-    const audit = await machine.inside('cd /run/lynis/lynis && sh ../bin audit system --quick --no-colors --profile ../default.prf --logfile /run/lynis.log --report-file /run/lynis.dat', 900);
+    const audit = await machine.inside('cd /run/lynis/lynis && sh ../bin audit system --quick --no-colors --profile ../default.prf --logfile /run/lynis.log --report-file /run/lynis.dat', 2400);
     fs.writeFileSync(path.join(work, 'lynis.txt'), audit.text);
     const index = audit.text.match(/Hardening index\s*:\s*(\d+)/)?.[1];
     note('lynis (goal: at least 80)', index);
