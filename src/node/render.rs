@@ -239,7 +239,7 @@ pub fn at_boot(wanted: &[Wanted], standing: &Standing) -> Vec<Vec<String>> {
         if content(wanted, Reader::VirtualAddress, "keepalived.conf").is_some() {
             units.push(KEEPALIVED_UNIT);
         }
-        let start = |unit| words(&format!("systemctl --no-block start {unit}"));
+        let start = |unit: &str| words(&format!("systemctl --no-block start {unit}"));
         lines.extend(units.into_iter().map(start));
     }
     lines
