@@ -26,6 +26,7 @@ const AGENT_PORT: u16 = 4222;
 const SSH_PORT: u16 = 22;
 const ETCD_UNIT: &str = "palisade-etcd.service";
 const PATRONI_UNIT: &str = "palisade-patroni.service";
+const KEEPALIVED_UNIT: &str = "keepalived.service";
 /// What is never reached through a proxy.
 const ALWAYS_DIRECT: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -234,8 +235,12 @@ pub fn at_boot(wanted: &[Wanted], standing: &Standing) -> Vec<Vec<String>> {
     let mut lines = consequences(wanted, readers);
     if standing.is_running() {
         // They wait for the rest of the start, and PostgreSQL for etcd.
-        let units = [ETCD_UNIT, PATRONI_UNIT];
-        lines.extend(units.map(|unit| words(&format!("systemctl --no-block start {unit}"))));
+        let mut units = vec![ETCD_UNIT, PATRONI_UNIT];
+        if content(wanted, Reader::VirtualAddress, "keepalived.conf").is_some() {
+            units.push(KEEPALIVED_UNIT);
+        }
+        let start = |unit: &str| words(&format!("systemctl --no-block start {unit}"));
+        lines.extend(units.into_iter().map(start));
     }
     lines
 }
@@ -280,9 +285,9 @@ pub fn consequences(wanted: &[Wanted], mut changed: Vec<Reader>) -> Vec<Vec<Stri
             }
             Reader::Patroni => Some(stop(PATRONI_UNIT)),
             Reader::VirtualAddress if is_there(reader, "keepalived.conf") => {
-                Some(words("systemctl --no-block reload-or-restart keepalived.service"))
+                Some(words(&format!("systemctl --no-block reload-or-restart {KEEPALIVED_UNIT}")))
             }
-            Reader::VirtualAddress => Some(stop("keepalived.service")),
+            Reader::VirtualAddress => Some(stop(KEEPALIVED_UNIT)),
             Reader::Management if is_there(reader, "serve.toml") => {
                 Some(words("systemctl --no-block restart palisade.service"))
             }

@@ -324,10 +324,11 @@ async fn a_node_of_a_cluster_comes_back_by_itself() {
         assert!(sentence.ends_with("role ha-first."), "{sentence}");
         let called = machine.called();
         assert_eq!(
-            called[called.len() - 2..],
+            called[called.len() - 3..],
             [
                 "systemctl --no-block start palisade-etcd.service",
-                "systemctl --no-block start palisade-patroni.service"
+                "systemctl --no-block start palisade-patroni.service",
+                "systemctl --no-block start keepalived.service"
             ]
         );
         for file in ["etcd.yml", "patroni.yml", "first-database", "keepalived.conf"] {
@@ -345,7 +346,7 @@ async fn engines_of_a_cluster_that_forms_are_not_started_by_a_boot() {
     machine.boot().await;
     assert!(machine.read("run/palisade-node/cluster/etcd.yml").is_some(), "for the node daemon");
     assert_eq!(machine.read("run/palisade-node/cluster/keepalived.conf"), None);
-    assert!(!machine.called().iter().any(|line| line.contains("palisade-")));
+    assert_eq!(machine.called(), ["hostname palisade"]);
     let serve = machine.read("run/palisade-node/serve.toml").expect("there");
     assert!(!serve.contains("postgres"), "it goes on alone: {serve}");
 }

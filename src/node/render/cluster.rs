@@ -109,9 +109,9 @@ impl Standing {
     /// The files of the engines as they have to be. Nobody touches those of a
     /// node that does not know its place.
     pub(super) fn wanted(&self, paths: &Paths) -> Vec<Wanted> {
-        let files = match self {
+        let files: &[EngineFile] = match self {
             Self::Alone => &[],
-            Self::Member { files, .. } => files.as_slice(),
+            Self::Member { files, .. } => files,
             Self::Unknown(_) => return Vec::new(),
         };
         let wanted = |(path, engine): (PathBuf, Engine)| {
