@@ -7,8 +7,9 @@ use crate::{
     error::{Error, Result},
     node::protocol::{
         Amend, Answers, Ask, BundlePart, CheckMirror, CheckUpload, Events, EventsTaken,
-        InstallUpdate, KeepBundle, Logs, MachineChecks, Power, RenewCertificate, Request,
-        ResetAdministrator, RestartIntoUpdate, StatusRequest, SupportBundle, UpdateState,
+        InstallUpdate, KeepBundle, Logs, MachineChecks, Power, RecoverKeystore, RenewCertificate,
+        Request, ResetAdministrator, RestartIntoUpdate, RestoreData, RestorePoint, StatusRequest,
+        SupportBundle, UpdateState,
     },
 };
 
@@ -24,6 +25,15 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
         }
         Request::RenewCertificate(ask) => {
             done::<RenewCertificate>(recovery::renew(context, ask).await)
+        }
+        Request::RecoverKeystore(ask) => {
+            done::<RecoverKeystore>(recovery::open_keystore(context, ask).await)
+        }
+        Request::RestorePoint(ask) => {
+            done::<RestorePoint>(recovery::restore_point(context, ask).await)
+        }
+        Request::RestoreData(ask) => {
+            done::<RestoreData>(recovery::restore_data(context, ask).await)
         }
         Request::KeepBundle(ask) => done::<KeepBundle>(bundle::keep(context, ask).await),
         Request::Power(ask) => done::<Power>(power::power(context, ask).await),
