@@ -99,11 +99,13 @@ pub(super) enum Action {
 
 impl Action {
     /// What [`Self::RecoverKeystore`] means.
-    pub(super) const OPEN_KEYSTORE: &'static str = "The recovery kit opens a keystore whose seal is lost; of one that is missing, damaged or \
+    pub(super) const OPEN_KEYSTORE: &'static str = "\
+         The recovery kit opens a keystore whose seal is lost; of one that is missing, damaged or \
          too old it opens the copy in the database. The keystore is sealed anew, and the \
          management plane stops for a moment.";
     /// What [`Self::RestoreData`] means.
-    pub(super) const PUT_BACK: &'static str = "Everything that was done since then is lost: clusters, users, passwords, settings, keys. \
+    pub(super) const PUT_BACK: &'static str = "\
+         Everything that was done since then is lost: clusters, users, passwords, settings, keys. \
          The recovery kit of that time counts again. The management plane stops meanwhile.";
 
     /// What is going to happen, as a question.
