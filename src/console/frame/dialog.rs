@@ -66,11 +66,14 @@ pub(super) fn dialog(dialog: &Dialog, cells: &mut Buffer) -> Option<(u16, u16)> 
     let x = (cells.area.width - width) / 2;
     let y = (cells.area.height - height) / 2;
     border(Rect::new(x, y, width, height), content.title, cells);
-    for (row, line) in (y + 2..y + height - 1).zip(&content.rows) {
+    // On a small screen the line that somebody types in has to be in sight.
+    let shown = usize::from(height.saturating_sub(3));
+    let above = content.cursor.map_or(0, |(row, _)| (row + 1).saturating_sub(shown));
+    for (row, line) in (y + 2..y + height - 1).zip(content.rows.iter().skip(above)) {
         cells.set_line(x + 2, row, line, width - 4);
     }
     let (row, column) = content.cursor?;
-    Some((x + 2 + u16::try_from(column).ok()?, y + 2 + u16::try_from(row).ok()?))
+    Some((x + 2 + u16::try_from(column).ok()?, y + 2 + u16::try_from(row - above).ok()?))
 }
 
 fn border(area: Rect, title: &str, cells: &mut Buffer) {
