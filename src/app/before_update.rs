@@ -88,8 +88,9 @@ pub(super) fn keys(config: &Config) -> PathBuf {
     keys.clone()
 }
 
-/// What [`restore`] would put back; it reads only and needs no stopped server.
-/// Errors as [`restore`].
+/// Which data can be put back; it reads only, and a server may run meanwhile.
+///
+/// `NotFound` (`no-copy`), and `Conflict` (`no-copy-of-postgres`).
 pub fn data_before_update(config: &Config) -> Result<BeforeUpdate> {
     choose(config, None)
 }
