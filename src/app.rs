@@ -39,9 +39,9 @@ use crate::{
     trail::Trail,
 };
 
-pub use before_update::BeforeUpdate;
+pub use before_update::{BeforeUpdate, data_before_update};
 pub use data_dir::Occupied;
-pub use offline::{NodeCredentials, Offline, Source, node_credentials};
+pub use offline::{NodeCredentials, Offline, Source, check_recovery_kit, node_credentials};
 pub use singleton::Duty;
 pub use start::{Parts, StartError};
 

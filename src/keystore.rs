@@ -336,7 +336,7 @@ fn root_of<'a>(state: &'a State, wrapped: &Wrapped) -> Result<&'a Root> {
                 wrapped.root
             ),
         )
-        .with_hint("Keystore and database are of different times or installations. Bring back the keystore that belongs to this database: palisade keys recover")
+        .with_hint("Keystore and database are of different times or installations. Bring back the keystore that belongs to this database, with the recovery kit: F8 on the appliance's console; elsewhere: palisade keys recover")
     })
 }
 

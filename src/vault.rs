@@ -222,6 +222,7 @@ pub fn refuse_foreign(keystore_id: &str, database_id: &str) -> Result<()> {
         ),
     )
     .with_hint(
-        "Put the right keystore in place, or run `palisade keys recover` with the recovery kit.",
+        "Put the right keystore in place, or open its copy with the recovery kit: F8 on the \
+         appliance's console; elsewhere `palisade keys recover`.",
     ))
 }

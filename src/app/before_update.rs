@@ -72,7 +72,27 @@ pub(super) fn refuse_half_restored(config: &Config) -> Result<()> {
         "restore-incomplete",
         "The data of before the update was being put back and that is not complete.",
     )
-    .with_hint("Run it again: palisade update restore-data."))
+    .with_hint(
+        "Do it again: F8 on the appliance's console, Put the data back; elsewhere `palisade update \
+         restore-data`.",
+    ))
+}
+
+/// The directory of the keys: until a restore is complete they may lie beside it.
+pub(super) fn keys(config: &Config) -> PathBuf {
+    let keys = &config.keystore.dir;
+    let restored = added(keys, "restored");
+    if marker(config).exists() && !keys.exists() && restored.is_dir() {
+        return restored;
+    }
+    keys.clone()
+}
+
+/// Which data can be put back; it reads only, and a server may run meanwhile.
+///
+/// `NotFound` (`no-copy`), and `Conflict` (`no-copy-of-postgres`).
+pub fn data_before_update(config: &Config) -> Result<BeforeUpdate> {
+    choose(config, None)
 }
 
 /// Copies database and keystore when `build` is newer than whatever ran on them.
@@ -197,6 +217,12 @@ fn forget_older(config: &Config) -> Result<()> {
 /// `keystore-mounted`) where it cannot be put back whole. The caller holds the
 /// data directory.
 pub(super) fn restore(config: &Config, version: Option<&Version>) -> Result<BeforeUpdate> {
+    let about = choose(config, version)?;
+    put_back(config, &about)?;
+    Ok(about)
+}
+
+fn choose(config: &Config, version: Option<&Version>) -> Result<BeforeUpdate> {
     if config.storage.database != Database::Sqlite {
         let message = "The database is PostgreSQL, of which no copy is made before an update. \
                        Nothing was changed.";
@@ -205,11 +231,14 @@ pub(super) fn restore(config: &Config, version: Option<&Version>) -> Result<Befo
     }
     let found = copies(config)?;
     let about = found.into_iter().find(|about| version.is_none_or(|v| about.version == *v));
-    let Some(about) = about else {
+    about.ok_or_else(|| {
         let message = "There is no copy of the data from before an update.";
-        return Err(Error::new(Kind::NotFound, "no-copy", message)
-            .with_hint("Restore a backup, or run the version that used the data last."));
-    };
+        Error::new(Kind::NotFound, "no-copy", message)
+            .with_hint("Restore a backup, or run the version that used the data last.")
+    })
+}
+
+fn put_back(config: &Config, about: &BeforeUpdate) -> Result<()> {
     let data = &config.storage.data_dir;
     let source = kept(config).join(about.version.to_string());
     let database = data_dir::database(data);
@@ -250,8 +279,7 @@ pub(super) fn restore(config: &Config, version: Option<&Version>) -> Result<Befo
         fs::remove_file(marker(config))?;
         sync(data)
     };
-    swap().map_err(|error| failed(data, error))?;
-    Ok(about)
+    swap().map_err(|error| failed(data, error))
 }
 
 /// A directory that is a file system of its own cannot be given another name.

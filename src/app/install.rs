@@ -50,7 +50,8 @@ pub(super) async fn keystore(
             ),
         )
         .with_hint(
-            "Put the keystore back, or run `palisade keys recover` with the recovery kit.",
+            "Put the keystore back, or open its copy in the database with the recovery kit: F8 on \
+             the appliance's console; elsewhere `palisade keys recover`.",
         ));
     }
     let seal = seal(config, passphrase)?;
@@ -79,8 +80,8 @@ pub(super) fn refuse_older(keystore: &Keystore, copy: &[u8]) -> Result<()> {
         ),
     )
     .with_hint(
-        "Put the newest keystore back, or run `palisade keys recover` with the recovery kit: it \
-         takes the copy of the database.",
+        "Put the newest keystore back, or open its copy in the database with the recovery kit: F8 \
+         on the appliance's console; elsewhere `palisade keys recover`.",
     ))
 }
 

@@ -6,9 +6,12 @@
 //! the database stay together and a wrong kit changes nothing.
 //! Must not know: where a kit or a passphrase was typed, or who reads the result.
 
+mod check;
 mod credentials;
 mod recovery;
 mod storage;
+
+pub use check::check_recovery_kit;
 
 use std::{path::Path, sync::Arc};
 
@@ -24,7 +27,7 @@ use crate::{
     config::{Config, Database},
     error::{Error, Kind, Result},
     ids::TenantId,
-    keystore::{Keystore, RecoveryKit, SealMode, Status},
+    keystore::{Keystore, RecoveryKit, SealMode, SealedInfo, Status},
     rbac::Actor,
     release::Version,
     secret::Secret,
@@ -100,9 +103,7 @@ impl Offline {
             Some(copy) => Some(Keystore::inspect(copy)?),
             None => Keystore::inspect_directory(&directory)?,
         };
-        if let (Some(info), Some(known)) = (info, &known) {
-            vault::refuse_foreign(&info.installation.to_string(), &known.installation)?;
-        }
+        refuse_foreign(info.as_ref(), known.as_ref())?;
         let seal = install::seal(&self.config, self.passphrase.as_ref())?;
         let (kit, random) = (kit.clone(), Arc::clone(&self.random));
         let keystore = install::blocking(move || {
@@ -151,21 +152,8 @@ impl Offline {
         open_keystore(&self.config, self.passphrase.as_ref(), known).await
     }
 
-    /// The installation of the database, if there is one already. `Conflict`
-    /// (`restore-incomplete`) when a part of the data is of another time.
     async fn known(&self) -> Result<Option<Known>> {
-        before_update::refuse_half_restored(&self.config)?;
-        // Opening would make the file.
-        let data_dir = &self.config.storage.data_dir;
-        if self.config.storage.database == Database::Sqlite
-            && !data_dir::database(data_dir).exists()
-        {
-            return Ok(None);
-        }
-        let store = open_store(&self.config).await?;
-        let known = async { look(&mut store.read().await?).await }.await;
-        store.close().await;
-        known
+        known(&self.config).await
     }
 
     /// The way back is kept before the keystore changes, not after.
@@ -218,6 +206,28 @@ async fn open_keystore(
         install::refuse_older(&keystore, &known.copy)?;
     }
     Ok(keystore)
+}
+
+/// The installation of the database, if there is one already. `Conflict`
+/// (`restore-incomplete`) when a part of the data is of another time.
+async fn known(config: &Config) -> Result<Option<Known>> {
+    before_update::refuse_half_restored(config)?;
+    // Opening would make the file.
+    if config.storage.database == Database::Sqlite
+        && !data_dir::database(&config.storage.data_dir).exists()
+    {
+        return Ok(None);
+    }
+    let store = open_store(config).await?;
+    let known = async { look(&mut store.read().await?).await }.await;
+    store.close().await;
+    known
+}
+
+/// Refuses a keystore of another installation than the database's.
+fn refuse_foreign(info: Option<&SealedInfo>, known: Option<&Known>) -> Result<()> {
+    let (Some(info), Some(known)) = (info, known) else { return Ok(()) };
+    vault::refuse_foreign(&info.installation.to_string(), &known.installation)
 }
 
 async fn look(tx: &mut Tx) -> Result<Option<Known>> {

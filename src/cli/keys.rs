@@ -77,7 +77,7 @@ pub(super) async fn run(args: KeysArgs) -> Result<()> {
         }
         KeysCommand::Rotate { which } => rotate(which).await,
         KeysCommand::Recover(args) => offline::recover(args).await,
-        KeysCommand::Check(args) => offline::check(args),
+        KeysCommand::Check(args) => offline::check(args).await,
         KeysCommand::Kit(args) => offline::kit(args).await,
         KeysCommand::Seal(args) => offline::seal(args).await,
         KeysCommand::Node(args) => node::node(args),

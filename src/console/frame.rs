@@ -18,6 +18,7 @@ use super::{
     glyphs::drawable,
     state::{Page, Seen, State},
 };
+use crate::clock::Timestamp;
 
 /// Rows above and below a page.
 const HEADER: u16 = 2;
@@ -97,14 +98,17 @@ fn header(state: &State, cells: &mut Buffer) {
         Seen::Nothing => (env!("CARGO_PKG_VERSION"), ""),
     };
     let left = drawable(&format!(" Palisade {version}  {host}"));
-    let now = state.now.map(|now| format!("{now:.0}")).unwrap_or_default();
-    // 2026-11-22T05:28:26Z, of which nobody needs the seconds.
-    let now = now.get(..16).map(|now| format!("{} UTC ", now.replace('T', " ")));
-    let right = now.unwrap_or_default();
+    let right = state.now.map(|now| format!("{} ", moment(now))).unwrap_or_default();
     let right_width = u16::try_from(right.chars().count()).unwrap_or(0);
     let room = usize::from(width.saturating_sub(right_width + 1));
     cells.set_stringn(0, 0, left, room, style::BAR);
     cells.set_string(width.saturating_sub(right_width), 0, right, style::BAR);
+}
+
+/// 2026-11-22T05:28:26Z for a person, who does not need the seconds.
+fn moment(time: Timestamp) -> String {
+    let text = format!("{time:.0}");
+    format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
 }
 
 fn footer(state: &State, cells: &mut Buffer) {

@@ -23,7 +23,8 @@ use crate::{
         paths::Paths,
         protocol::{
             Amend, Answers, Credentials, Failure, KeepBundle, LogSource, Logs, Power, Progress,
-            RenewCertificate, ResetAdministrator, StatusRequest,
+            RecoverKeystore, RenewCertificate, ResetAdministrator, RestoreData, RestorePoint,
+            StatusRequest,
         },
     },
 };
@@ -113,6 +114,7 @@ impl Program {
         match effect {
             Effect::ReadLog(source) => drop(tokio::spawn(program.read_log(source))),
             Effect::ReadAnswers => drop(tokio::spawn(program.read_answers())),
+            Effect::ReadRestorePoint => drop(tokio::spawn(program.read_restore_point())),
             Effect::Ask(action, credentials) => {
                 drop(tokio::spawn(program.ask(action, credentials)));
             }
@@ -140,15 +142,16 @@ impl Program {
         self.tell(News::Answers(answers)).await;
     }
 
+    async fn read_restore_point(self) {
+        let found = self.client.ask(RestorePoint {}).await;
+        self.tell(News::RestorePoint(found.map_err(failure))).await;
+    }
+
     async fn ask(self, action: Action, credentials: Option<Credentials>) {
         let done = self.done(&action, credentials).await;
         self.tell(match done {
             Ok(lines) => News::Done(lines),
-            Err(NoAnswer::Failed(failure)) => News::NotDone(action, failure),
-            Err(NoAnswer::Silent(reason)) => {
-                let error = Error::from(NoAnswer::Silent(reason));
-                News::NotDone(action, Failure::from(&error))
-            }
+            Err(no_answer) => News::NotDone(action, failure(no_answer)),
         })
         .await;
         self.look.notify_one();
@@ -210,6 +213,24 @@ impl Program {
                     format!("It is valid until {:.0}.", renewal.not_after),
                 ]
             }
+            Action::RecoverKeystore(kit) => {
+                let ask = RecoverKeystore { kit: kit.clone() };
+                let opened = client.ask_as(ask, credentials, None, hear).await?;
+                vec![
+                    format!("The keystore of installation {} opens again.", opened.installation),
+                    format!("Recovery kit {} stays valid.", opened.recovery_kit),
+                    "The management plane starts; F1 shows how it does.".to_owned(),
+                ]
+            }
+            Action::RestoreData(before) => {
+                let ask = RestoreData { before: before.clone() };
+                let data = client.ask_as(ask, credentials, None, hear).await?;
+                vec![
+                    format!("The data is as it was at {:.0}, before {}.", data.at, data.version),
+                    "What was there is kept beside it until the next time.".to_owned(),
+                    "The management plane starts; F1 shows how it does.".to_owned(),
+                ]
+            }
             Action::SupportBundle => {
                 let bundle = client.ask_as(KeepBundle {}, credentials, None, hear).await?;
                 vec![
@@ -218,6 +239,13 @@ impl Program {
                 ]
             }
         })
+    }
+}
+
+fn failure(no_answer: NoAnswer) -> Failure {
+    match no_answer {
+        NoAnswer::Failed(failure) => failure,
+        silent @ NoAnswer::Silent(_) => Failure::from(&Error::from(silent)),
     }
 }
 

@@ -6,7 +6,7 @@ mod form;
 use std::collections::BTreeMap;
 
 pub(super) use self::{
-    dialog::{Dialog, Prove, Way},
+    dialog::{Dialog, Kit, Prove, PutBack, Way},
     form::{Field, Form},
 };
 use super::keys::Key;
@@ -14,8 +14,13 @@ use crate::{
     clock::Timestamp,
     node::{
         machine::Machine,
-        protocol::{AnswersView, Credentials, Failure, LogSource, Power, Progress, SetUp, Status},
+        protocol::{
+            AnswersView, Credentials, DataBefore, Failure, Health, LogSource, Power, Progress,
+            SetUp, Status,
+        },
     },
+    release::Version,
+    secret::Secret,
 };
 
 /// The pages, each behind a function key.
@@ -79,16 +84,30 @@ pub(super) enum Seen {
 }
 
 /// Something that a person wants to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Action {
     Amend(BTreeMap<String, String>),
     Power(Power),
     ResetAdministrator(Option<String>),
     RenewCertificate,
+    /// With the code of the recovery kit.
+    RecoverKeystore(Secret<String>),
+    /// As before this version.
+    RestoreData(Version),
     SupportBundle,
 }
 
 impl Action {
+    /// What [`Self::RecoverKeystore`] means.
+    pub(super) const OPEN_KEYSTORE: &'static str = "\
+         The recovery kit opens a keystore whose seal is lost; of one that is missing, damaged or \
+         too old it opens the copy in the database. The keystore is sealed anew, and the \
+         management plane stops for a moment.";
+    /// What [`Self::RestoreData`] means.
+    pub(super) const PUT_BACK: &'static str = "\
+         Everything that was done since then is lost: clusters, users, passwords, settings, keys. \
+         The recovery kit of that time counts again. The management plane stops meanwhile.";
+
     /// What is going to happen, as a question.
     pub(super) fn question(&self) -> &'static str {
         match self {
@@ -102,6 +121,8 @@ impl Action {
                 "Make a new certificate? The management plane stops for a moment, and browsers \
                  will see another fingerprint."
             }
+            Self::RecoverKeystore(_) => Self::OPEN_KEYSTORE,
+            Self::RestoreData(_) => Self::PUT_BACK,
             Self::SupportBundle => "Collect logs and settings, without secrets, into one file?",
         }
     }
@@ -114,6 +135,8 @@ impl Action {
             Self::Power(Power::ShutDown) => "Shutting down",
             Self::ResetAdministrator(_) => "Making a link",
             Self::RenewCertificate => "Making a certificate",
+            Self::RecoverKeystore(_) => "Opening the keystore",
+            Self::RestoreData(_) => "Putting the data back",
             Self::SupportBundle => "Collecting",
         }
     }
@@ -125,6 +148,7 @@ pub(super) enum Effect {
     Ask(Action, Option<Credentials>),
     ReadLog(LogSource),
     ReadAnswers,
+    ReadRestorePoint,
     Repaint,
     Quit,
 }
@@ -135,6 +159,8 @@ pub(super) enum News {
     Status(Seen),
     Log(LogSource, Result<Vec<String>, String>),
     Answers(Result<AnswersView, String>),
+    /// Which data could be put back.
+    RestorePoint(Result<DataBefore, Failure>),
     Progress(Progress),
     /// Something was done; what to tell the person.
     Done(Vec<String>),
@@ -177,6 +203,8 @@ pub(super) fn entries(page: Page) -> &'static [(&'static str, &'static str)] {
         Page::Recovery => &[
             ("Reset an administrator", "A link for somebody who cannot log in any more."),
             ("Renew the certificate", "Another one of the installation's own authority."),
+            ("Open the keystore", "With the recovery kit, when its seal or itself is lost."),
+            ("Put the data back", "As before the last update, if that has damaged it."),
             ("Support bundle", "Logs and settings without secrets, for whoever helps you."),
         ],
         Page::Power => &[
@@ -301,6 +329,14 @@ impl State {
                 self.dialog = Some(Dialog::whose());
                 return Vec::new();
             }
+            (Page::Recovery, 2) => {
+                self.dialog = Some(Dialog::kit(&Secret::new(String::new()), None));
+                return Vec::new();
+            }
+            (Page::Recovery, 3) => {
+                self.dialog = Some(Dialog::working("Looking for the data of before the update"));
+                return vec![Effect::ReadRestorePoint];
+            }
             (Page::Recovery, 1) => Action::RenewCertificate,
             (Page::Recovery, _) => Action::SupportBundle,
             (Page::Power, 0) => Action::Power(Power::Reboot),
@@ -329,14 +365,20 @@ impl State {
     }
 
     fn in_dialog(&mut self, dialog: Dialog, key: Key) -> Vec<Effect> {
-        let (dialog, effect) = dialog.on_key(key, self.needs_proof());
+        let (dialog, effect) = dialog.on_key(key, self.wanted_proof());
         self.dialog = dialog;
         effect.into_iter().collect()
     }
 
-    /// Whether a change wants credentials; the daemon decides again.
-    fn needs_proof(&self) -> bool {
-        self.status().is_some_and(|status| status.set_up == SetUp::Done)
+    /// Which proof a change wants, if any; the daemon decides again.
+    fn wanted_proof(&self) -> Option<Way> {
+        self.status().filter(|status| status.set_up == SetUp::Done).map(|_| self.way())
+    }
+
+    /// How somebody can prove who he is: only a management plane checks passwords.
+    fn way(&self) -> Way {
+        let silent = |status: &Status| matches!(status.health, Health::Silent { .. });
+        if self.status().is_some_and(silent) { Way::RecoveryKit } else { Way::Password }
     }
 
     #[cfg(test)]
@@ -355,6 +397,12 @@ impl State {
             }
             News::Log(source, lines) => self.hear_log(source, lines),
             News::Answers(answers) => self.answers = Some(answers),
+            News::RestorePoint(found) => {
+                self.dialog = Some(match found {
+                    Ok(before) => Dialog::put_back(before),
+                    Err(failure) => Dialog::Told { lines: said(&failure), bad: true },
+                });
+            }
             News::Progress(progress) => {
                 if let Some(Dialog::Working { text, percent, .. }) = &mut self.dialog {
                     (*text, *percent) = (progress.text, progress.percent);
@@ -387,7 +435,11 @@ impl State {
             Kind::Unauthenticated | Kind::RateLimited | Kind::Forbidden => {
                 let first = failure.code == "credentials-needed";
                 let problem = (!first).then(|| said(failure).join(" "));
-                Some(Dialog::prove(action, problem))
+                Some(match action {
+                    // Most of what was typed is right.
+                    Action::RecoverKeystore(kit) => Dialog::kit(&kit, problem),
+                    action => Dialog::prove(action, self.way(), problem),
+                })
             }
             _ => Some(Dialog::Told { lines: said(failure), bad: true }),
         };

@@ -17,10 +17,11 @@ use crate::{
     node::{
         machine::Machine,
         protocol::{
-            AnswersView, Check, Failure, Health, Interface, Mistake, Pairing, Progress, SetUp,
-            Share, Status, UnitState,
+            AnswersView, Check, DataBefore, Failure, Health, Interface, Mistake, Pairing, Progress,
+            SetUp, Share, Status, UnitState,
         },
     },
+    secret::Secret,
 };
 
 const FINGERPRINT: &str = "3F:A1:0C:5E:77:90:12:BB:4D:E8:61:2A:9C:03:F4:D7:\
@@ -211,6 +212,32 @@ fn proving() -> State {
     state
 }
 
+/// The kit was typed with a mistake.
+fn mistyped() -> State {
+    let mut state = after(set_up(), &[Key::Glyph('8'), Key::Down, Key::Down, Key::Enter]);
+    let code = "1: 7KQM-2XWD   2: 9RTB-HN4V   3: 0C5E-7790   4: 12BB-4DE8";
+    let wrong = Failure {
+        kind: "unauthenticated".to_owned(),
+        code: "wrong-recovery-kit".to_owned(),
+        message: "Group 3 of the recovery code is wrong.".to_owned(),
+        hint: None,
+        fields: Vec::new(),
+    };
+    state.hear(News::NotDone(Action::RecoverKeystore(Secret::new(code.to_owned())), wrong));
+    state
+}
+
+pub(super) fn before_update() -> DataBefore {
+    DataBefore { version: "1.2.0".parse().expect("a version"), at: now() }
+}
+
+fn put_back() -> State {
+    let mut state = after(set_up(), &[Key::Glyph('8'), Key::Down, Key::Down, Key::Down]);
+    state.on_key(Key::Enter);
+    state.hear(News::RestorePoint(Ok(before_update())));
+    after(state, &[Key::Glyph('y'), Key::Enter])
+}
+
 fn working() -> State {
     let mut state = fresh();
     state.show_dialog(Dialog::Working { doing: "Collecting", text: String::new(), percent: None });
@@ -248,6 +275,9 @@ fn all() -> Vec<(&'static str, State)> {
         ("power", after(set_up(), &[Key::Page(Page::Power)])),
         ("confirm", after(set_up(), &[Key::Glyph('0'), Key::Enter])),
         ("proving", proving()),
+        ("open_keystore", after(recovery(), &[Key::Down, Key::Enter])),
+        ("open_keystore_mistyped", mistyped()),
+        ("put_back", put_back()),
         ("working", working()),
         ("told", told()),
     ]
@@ -334,6 +364,22 @@ fn each_mistake_is_one_entry_that_begins_with_its_property() {
     for property in ["ipv4", "role", "ssh_public_key", "hostnmae"] {
         let rows = shown.lines().filter(|row| row.contains(&format!("\u{b7} {property}: ")));
         assert_eq!(rows.count(), 1, "{property} in {shown}");
+    }
+}
+
+#[test]
+fn the_chosen_entry_is_in_sight_on_the_smallest_screen() {
+    let mut state = after(set_up(), &[Key::Glyph('8')]);
+    for name in [
+        "Reset an administrator",
+        "Renew the certificate",
+        "Open the keystore",
+        "Put the data back",
+        "Support bundle",
+    ] {
+        let shown = picture(&state, (40, 10));
+        assert!(shown.contains(&format!("> {name}")), "{name} in {shown}");
+        state.on_key(Key::Down);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     files::is_full,
 };
 
-const RECOVER: &str = "To restore access with the recovery kit: palisade keys recover";
+const RECOVER: &str = "To restore access with the recovery kit: F8 on the appliance's console; elsewhere: palisade keys recover";
 
 /// What went wrong.
 #[derive(Debug)]
@@ -237,13 +237,13 @@ impl Fault {
                 "Only the newest kit opens a keystore; an older one opens copies of its own time.".to_owned()
             }
             Self::SealUnknown => {
-                "Restart the service, or give the keystore a new seal: palisade keys recover".to_owned()
+                format!("Restart the service, or give the keystore a new seal. {RECOVER}")
             }
             Self::SealUnsettled(_) => {
                 "The new seal counts from now on. Change it once more when the disk is well, so that the old key is removed.".to_owned()
             }
             Self::Damaged(_) => {
-                "Restore it from the sealed copy in the newest backup: palisade keys recover".to_owned()
+                format!("The database and every backup hold a sealed copy. {RECOVER}")
             }
             Self::Newer(_) => "Run the release that wrote it, or a later one.".to_owned(),
             Self::Permissions { path, wanted, .. } => {

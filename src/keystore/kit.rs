@@ -109,10 +109,11 @@ impl RecoveryKit {
              \n\
              How to use it\n\
              \n\
-             \x20 On the appliance:   palisade keys recover\n\
+             \x20 On the console of the appliance:   F8 Recovery, Open the keystore\n\
+             \x20 Anywhere else:                     palisade keys recover\n\
              \x20 and type the code. Capital and small letters are alike, spaces and dashes\n\
              \x20 do not count, and a mistyped group is named. The keystore is taken from\n\
-             \x20 its directory or, when that is lost, from any backup.\n\
+             \x20 its directory or, when that is lost, from the database or any backup.\n\
              \n\
              {BEGIN}\n\
              \n\
@@ -359,7 +360,8 @@ mod tests {
     fn the_page_says_what_it_belongs_to_and_fits_a_terminal() {
         let kit = kit();
         let text = kit.text();
-        for part in [&kit.installation.to_string(), &kit.number(), "2026-", "palisade keys recover"]
+        let installation = kit.installation.to_string();
+        for part in [&installation, &kit.number(), "2026-", "F8 Recovery", "palisade keys recover"]
         {
             assert!(text.expose().contains(part), "{part} is missing");
         }

@@ -177,6 +177,14 @@ impl Keystore {
         Self::opened(directory, state)
     }
 
+    /// Whether the kit opens this sealed copy, of which nothing is written.
+    ///
+    /// Errors as [`Keystore::open`] with a recovery kit.
+    pub fn check_copy(sealed_copy: &[u8], kit: &Secret<String>) -> Result<()> {
+        let opened = KitKey::read(kit.expose()).and_then(|kit| State::from_copy(sealed_copy, &kit));
+        opened.map(drop).map_err(|fault| fault.at(Path::new("the sealed copy")))
+    }
+
     fn opened(directory: Directory, state: State) -> Result<Self, Fault> {
         Ok(Self {
             fixed: Fixed::of(&state)?,

@@ -47,7 +47,8 @@ pub use cluster::{
     Quorum, RecoverAlone, RemoveNode, SwitchOver, SwitchedOver,
 };
 pub use recovery::{
-    Bundle, CertificateRenewal, KeepBundle, RenewCertificate, ResetAdministrator, ResetLink,
+    Bundle, CertificateRenewal, DataBefore, KeepBundle, KeystoreRecovered, RecoverKeystore,
+    RenewCertificate, ResetAdministrator, ResetLink, RestoreData, RestorePoint,
 };
 pub use status::{
     Check, Health, Interface, Mistake, Pairing, SetUp, Share, Status, StatusRequest, UnitState,
@@ -107,6 +108,12 @@ asks! {
     ResetAdministrator(ResetAdministrator) -> ResetLink;
     /// Another certificate of the installation's own authority.
     RenewCertificate(RenewCertificate) -> CertificateRenewal;
+    /// Open the keystore with its recovery kit.
+    RecoverKeystore(RecoverKeystore) -> KeystoreRecovered;
+    /// Which data of before an update there is.
+    RestorePoint(RestorePoint) -> DataBefore;
+    /// Put that data back.
+    RestoreData(RestoreData) -> DataBefore;
     /// Make a support bundle and leave it in the node's own directory.
     KeepBundle(KeepBundle) -> Bundle;
     /// What was done through the daemon, for the audit trail.
@@ -178,6 +185,7 @@ impl Request {
             | Self::Answers(_)
             | Self::MachineChecks(_)
             | Self::ClusterState(_)
+            | Self::RestorePoint(_)
             | Self::UpdateState(_) => Need::Read,
             Self::Invite(_) => cluster::FORM,
             Self::JoinCluster(_) => cluster::JOIN,
@@ -193,6 +201,8 @@ impl Request {
             Self::Power(Power::ShutDown) => change("node.shutDown", "platform.update"),
             Self::ResetAdministrator(_) => change("node.resetAdministrator", "user.update"),
             Self::RenewCertificate(_) => change("node.renewCertificate", "certificate.update"),
+            Self::RecoverKeystore(_) => change("node.recoverKeystore", "platform.update"),
+            Self::RestoreData(_) => change("node.restoreData", "platform.update"),
             Self::KeepBundle(_) => change("node.supportBundle", "platform.get"),
             // Reading hundreds of megabytes, and calls to the outside, are not for everybody.
             Self::CheckUpload(_)
@@ -204,12 +214,23 @@ impl Request {
         }
     }
 
+    /// The proof that a request carries in itself: whoever has the recovery kit
+    /// could open everything without us, and nothing else can be checked while
+    /// the keystore does not open.
+    pub fn proof(&self) -> Option<Credentials> {
+        match self {
+            Self::RecoverKeystore(ask) => Some(Credentials::RecoveryKit(ask.kit.clone())),
+            _ => None,
+        }
+    }
+
     /// How long the daemon works on it before it gives up.
     pub fn patience(&self) -> Duration {
         match self {
             // A mirror behind a slow line, and a slow disk.
             Self::InstallUpdate(_) => return Duration::from_hours(3),
             Self::CheckUpload(_) | Self::CheckMirror(_) => return Duration::from_mins(10),
+            Self::RestorePoint(_) => return Duration::from_mins(1),
             Self::MachineChecks(_) | Self::SupportBundle(_) => return Duration::from_mins(3),
             _ => {}
         }

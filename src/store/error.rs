@@ -181,8 +181,8 @@ impl From<StoreError> for Error {
                     first.make_ascii_uppercase();
                 }
                 Self::new(Kind::Conflict, "data-too-new", format!("{sentence}.")).with_hint(
-                    "Run that version, or go back to the data of before the update: \
-                         palisade update restore-data.",
+                    "Run that version, or go back to the data of before the update: F8 on the \
+                         appliance's console; elsewhere `palisade update restore-data`.",
                 )
             }
             Failure::Schema | Failure::Broken => Self::internal(error),

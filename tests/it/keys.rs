@@ -126,6 +126,33 @@ async fn the_kit_of_the_set_up_brings_back_a_keystore_whose_directory_is_lost() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kit_is_checked_against_the_newest_keystore_wherever_that_is() {
+    let (directory, old) = installed().await;
+    let stale = fs::read(keys(&directory).join("keystore.json")).expect("there");
+    let (code, new, said) = run(&directory, &["keys", "kit"]).await;
+    assert_eq!(code, 0, "{said}");
+    let file = directory.path().join("kit");
+    let path = file.display().to_string();
+    for (kit, exit) in [(&old, 4), (&new, 0)] {
+        write_private(&file, kit);
+        let check = || run(&directory, &["keys", "check", "--kit-file", &path]);
+        let keystore = keys(&directory).join("keystore.json");
+        let newest = fs::read(&keystore).expect("there");
+        assert_eq!(check().await.0, exit, "as it is");
+        write_private(&keystore, std::str::from_utf8(&stale).expect("JSON"));
+        assert_eq!(check().await.0, exit, "an old one was put back");
+        write_private(&keystore, "damaged");
+        assert_eq!(check().await.0, exit, "it cannot be read");
+        let away = directory.path().join("away");
+        fs::rename(keys(&directory), &away).expect("moved");
+        assert_eq!(check().await.0, exit, "it is gone");
+        assert!(!keys(&directory).exists(), "a check writes nothing");
+        fs::rename(&away, keys(&directory)).expect("moved");
+        write_private(&keystore, std::str::from_utf8(&newest).expect("JSON"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_seal_key_is_replaced_with_the_code_from_standard_input() {
     let (directory, kit) = installed().await;
     fs::remove_file(keys(&directory).join("seal.key")).expect("removable");

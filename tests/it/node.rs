@@ -15,11 +15,12 @@ use palisade::{
         client::{Client, NoAnswer},
         paths::Paths,
         protocol::{
-            Ask, Credentials, Failure, Health, Power, RenewCertificate, ResetAdministrator, SetUp,
-            StatusRequest,
+            Ask, Credentials, Failure, Health, Power, RecoverKeystore, RenewCertificate,
+            ResetAdministrator, RestoreData, RestorePoint, SetUp, StatusRequest,
         },
     },
     secret::Secret,
+    store::{Store, StoreSettings},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -322,6 +323,83 @@ async fn an_administrator_who_cannot_log_in_gets_a_link_with_the_recovery_kit() 
         })
         .await;
     }
+    machine.end().await;
+    t.stop().await;
+}
+
+/// Does one statement in the database of a stopped appliance.
+async fn statement(paths: &Paths, sql: &str) {
+    let path = paths.data().join("palisade.db");
+    let store = Store::open(&StoreSettings::Sqlite { path }).await.expect("open");
+    let mut tx = store.begin().await.expect("begin");
+    tx.execute(sql, ()).await.expect("a statement");
+    tx.commit().await.expect("commit");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keystore_without_its_seal_or_without_itself_is_opened_at_the_screen() {
+    let t = appliance().await;
+    let text = set_up(&t).await;
+    let machine = Machine::around(&t).await;
+    let mut directory = t.stop().await;
+    let keys = machine.paths.data().join("keys");
+    let ask = |text: &str| RecoverKeystore { kit: Secret::new(text.to_owned()) };
+    // A whole kit with another character in its third group.
+    let third = text.find("3: ").expect("numbered groups") + 3;
+    let other = if &text[third..=third] == "X" { "Y" } else { "X" };
+    let mistyped = [&text[..third], other, &text[third + 1..]].concat();
+
+    for lost in [keys.join("seal.key"), keys.clone()] {
+        let gone = if lost.is_dir() { fs::remove_dir_all(&lost) } else { fs::remove_file(&lost) };
+        gone.expect("removable");
+        let refused = machine.client().ask(ask(&mistyped)).await.expect_err("mistyped");
+        assert!(refused.to_string().contains("Group 3 of the recovery code"), "{refused}");
+        assert!(!lost.exists(), "nothing was changed");
+        let opened = machine.client().ask(ask(&text)).await.expect("the kit of the set-up");
+        assert!(text.contains(&opened.installation) && text.contains(&opened.recovery_kit));
+
+        let t = started(directory).await;
+        t.try_log_in(EMAIL, PASSWORD, "system").await.assert_status(200);
+        directory = t.stop().await;
+    }
+    let called = machine.called();
+    assert_eq!(called.matches("systemctl stop palisade").count(), 2, "{called}");
+    machine.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_that_an_update_has_damaged_is_put_back_at_the_screen() {
+    let t = appliance().await;
+    let text = set_up(&t).await;
+    let machine = Machine::around(&t).await;
+    let directory = t.stop().await;
+    let refused = machine.client().ask(RestorePoint {}).await.expect_err("there is none yet");
+    assert!(refused.to_string().contains("There is no copy"), "{refused}");
+    statement(&machine.paths, "UPDATE data_format SET version = '0.0.9'").await;
+    let directory = started(directory).await.stop().await;
+    statement(&machine.paths, "UPDATE tenant SET name = 'Damaged' WHERE slug = 'system'").await;
+    // So that the version that runs again does not start on it.
+    let newer = "UPDATE data_format SET version = '9.3.0', oldest_version = '9.2.0'";
+    statement(&machine.paths, newer).await;
+
+    let point = machine.client().ask(RestorePoint {}).await.expect("the copy of before");
+    assert_eq!(point.version.to_string(), env!("CARGO_PKG_VERSION"));
+    let ask = || RestoreData { before: point.version.clone() };
+    assert_eq!(machine.refused(ask(), kit("0000-0000")).await.code, "wrong-recovery-kit");
+    let data = machine.client().ask_as(ask(), Some(kit(&text)), None, |_| ()).await;
+    assert_eq!(data.expect("the kit of this installation"), point);
+
+    let t = started(directory).await;
+    let system = t.try_log_in(EMAIL, PASSWORD, "system").await;
+    system.assert_status(200);
+    let machine = machine.for_the_management_plane().await;
+    let system = t.anonymous().with_token(system.text("/tokens/accessToken"));
+    eventually(Duration::from_secs(20), || async {
+        let reply = system.get("/v1/audit?action=node.restoreData&outcome=success").await;
+        (!reply.items().is_empty()).then_some(())
+    })
+    .await;
     machine.end().await;
     t.stop().await;
 }

@@ -177,6 +177,11 @@ async fn the_data_of_before_an_update_is_put_back_by_a_command() {
     let restore = ["update", "restore-data", "--set", "bus.mode=off", "--data-dir", "var"];
     let (code, _, err) = palisade(directory.path(), &restore);
     assert_eq!(code, 2, "{err}");
+    let (code, out, err) =
+        palisade(directory.path(), &[&restore[..], &["--show", "--output=json"]].concat());
+    assert_eq!(code, 0, "{err}");
+    let shown: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(shown["version"], env!("CARGO_PKG_VERSION"));
     let said = palisade(directory.path(), &[&restore[..], &["--yes"]].concat());
     assert_eq!(said.0, 0, "{}", said.2);
     assert!(said.2.contains("before version"), "{}", said.2);

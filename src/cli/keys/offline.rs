@@ -8,20 +8,22 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::json;
 
 use crate::{
-    app::{Offline, Source},
+    app::{Offline, Source, check_recovery_kit},
     cli::{
         config::Settings,
         connection::{read, read_secret},
         failure::{Exit, Failure, Result},
+        format::{Format, Output},
         output::{emit_raw, say},
         private_file::PrivateFile,
         terminal,
     },
     config::Config,
     error::{Kind, chain},
-    keystore::{Keystore, SealKind, SealMode, Status, Unlock},
+    keystore::{SealKind, SealMode, Status},
     secret::Secret,
 };
 
@@ -36,7 +38,8 @@ pub(in crate::cli) struct Place {
 }
 
 impl Place {
-    pub(super) fn config(self) -> Result<Config> {
+    /// The settings, while nobody has to take the appliance.
+    pub(in crate::cli) fn config(self) -> Result<Config> {
         let flags =
             self.data_dir.map(|path| ("storage.data_dir".to_owned(), path.display().to_string()));
         self.settings.load(flags.into_iter().collect()).map_err(|error| {
@@ -68,6 +71,8 @@ pub(super) struct RecoverArgs {
     /// it the newer one of the keystore's directory and the database is taken.
     #[arg(long, value_name = "FILE")]
     copy: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     place: Place,
 }
@@ -133,6 +138,11 @@ pub(super) async fn recover(args: RecoverArgs) -> Result<()> {
         })?),
     };
     let status = offline.recover(source, &kit).await?;
+    if matches!(args.output.format, Format::Json | Format::Yaml) {
+        return args.output.show_value(&json!({
+            "installation": status.installation.to_string(), "recoveryKit": status.kit_number,
+        }));
+    }
     say(&format!(
         "The keystore of installation {} opens again: {}. The recovery kit {} stays valid.",
         status.installation,
@@ -145,23 +155,21 @@ pub(super) async fn recover(args: RecoverArgs) -> Result<()> {
 
 /// Needs nobody's permission and no stopped appliance: whoever has the kit and
 /// can read the keystore could do everything anyway.
-pub(super) fn check(args: CheckArgs) -> Result<()> {
+pub(super) async fn check(args: CheckArgs) -> Result<()> {
     let kit = match &args.kit_file {
         Some(file) => Secret::new(read(file)?),
         None => typed()?,
     };
-    let directory = args.place.config()?.keystore.dir;
-    let opened = Keystore::open(&directory, Unlock::RecoveryKit(kit));
+    let checked = check_recovery_kit(&args.place.config()?, &kit).await;
     // Whoever asks wants to know whether this kit counts: a mistyped one does not.
-    let keystore = opened.map_err(|error| match error.kind() {
+    let info = checked.map_err(|error| match error.kind() {
         Kind::Invalid => Failure::new(Exit::NotAllowed, error.chain())
             .with_hint(error.hint().unwrap_or_default()),
         _ => error.into(),
     })?;
-    let status = keystore.status();
     say(&format!(
         "This is recovery kit {} of installation {}.",
-        status.kit_number, status.installation
+        info.kit_number, info.installation
     ));
     Ok(())
 }

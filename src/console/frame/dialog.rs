@@ -7,10 +7,13 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::style;
-use crate::console::{
-    glyphs::{drawable, wrap},
-    state::{Action, Dialog, Prove, Way},
+use super::{moment, style};
+use crate::{
+    console::{
+        glyphs::{drawable, wrap},
+        state::{Action, Dialog, Kit, Prove, PutBack, Way},
+    },
+    node::protocol::DataBefore,
 };
 
 /// Columns of a box, where the screen has them.
@@ -27,6 +30,14 @@ struct Content {
 impl Content {
     fn say(&mut self, text: &str, style: Style, room: usize) {
         self.rows.extend(wrap(text, room).into_iter().map(|row| Line::styled(row, style)));
+    }
+
+    /// Why it did not go on, and a gap.
+    fn problem(&mut self, problem: Option<&str>, room: usize) {
+        if let Some(problem) = problem {
+            self.say(problem, style::BOX.fg(ratatui::style::Color::LightRed), room);
+            self.rows.push(Line::default());
+        }
     }
 
     /// A line to type in.
@@ -55,11 +66,14 @@ pub(super) fn dialog(dialog: &Dialog, cells: &mut Buffer) -> Option<(u16, u16)> 
     let x = (cells.area.width - width) / 2;
     let y = (cells.area.height - height) / 2;
     border(Rect::new(x, y, width, height), content.title, cells);
-    for (row, line) in (y + 2..y + height - 1).zip(&content.rows) {
+    // On a small screen the line that somebody types in has to be in sight.
+    let shown = usize::from(height.saturating_sub(3));
+    let above = content.cursor.map_or(0, |(row, _)| (row + 1).saturating_sub(shown));
+    for (row, line) in (y + 2..y + height - 1).zip(content.rows.iter().skip(above)) {
         cells.set_line(x + 2, row, line, width - 4);
     }
     let (row, column) = content.cursor?;
-    Some((x + 2 + u16::try_from(column).ok()?, y + 2 + u16::try_from(row).ok()?))
+    Some((x + 2 + u16::try_from(column).ok()?, y + 2 + u16::try_from(row - above).ok()?))
 }
 
 fn border(area: Rect, title: &str, cells: &mut Buffer) {
@@ -93,6 +107,8 @@ fn content(dialog: &Dialog, room: usize) -> Content {
             content.rows.push(Line::default());
             content.say("Enter goes on, Esc leaves.", style::BOX, room);
         }
+        Dialog::Kit(form) => kit(&mut content, form, room),
+        Dialog::PutBack(form) => put_back(&mut content, form, room),
         Dialog::Confirm { action, yes } => confirm(&mut content, action, *yes, room),
         Dialog::Prove(prove) => proof(&mut content, prove, room),
         Dialog::Working { doing, text, percent } => {
@@ -116,6 +132,37 @@ fn content(dialog: &Dialog, room: usize) -> Content {
     content
 }
 
+fn kit(content: &mut Content, form: &Kit, room: usize) {
+    content.title = "Open the keystore";
+    content.problem(form.problem.as_deref(), room);
+    content.say(Action::OPEN_KEYSTORE, style::BOX, room);
+    content.rows.push(Line::default());
+    content.line("Recovery code", &form.code, true, room);
+    content.rows.push(Line::default());
+    content.say(
+        "Capital and small letters are alike, spaces and dashes do not count. Enter goes on, \
+         Esc leaves.",
+        style::BOX,
+        room,
+    );
+}
+
+fn put_back(content: &mut Content, form: &PutBack, room: usize) {
+    let DataBefore { version, at } = &form.before;
+    content.title = "Put the data back";
+    content.problem(form.wrong.then_some("That is not the word."), room);
+    let what = format!(
+        "The data will be as it was at {}, before version {version} first ran on it.",
+        moment(*at)
+    );
+    content.say(&what, style::BOX, room);
+    content.say(Action::PUT_BACK, style::BOX, room);
+    content.rows.push(Line::default());
+    content.line(&format!("Type {}", PutBack::WORD), &form.word, true, room);
+    content.rows.push(Line::default());
+    content.say("Enter goes on, Esc leaves.", style::BOX, room);
+}
+
 fn confirm(content: &mut Content, action: &Action, yes: bool, room: usize) {
     content.title = "Please confirm";
     content.say(action.question(), style::BOX, room);
@@ -137,10 +184,7 @@ fn confirm(content: &mut Content, action: &Action, yes: bool, room: usize) {
 
 fn proof(content: &mut Content, prove: &Prove, room: usize) {
     content.title = "Who are you?";
-    if let Some(problem) = &prove.problem {
-        content.say(problem, style::BOX.fg(ratatui::style::Color::LightRed), room);
-        content.rows.push(Line::default());
-    }
+    content.problem(prove.problem.as_deref(), room);
     let way = |way: Way, name: &str| {
         let mark = if prove.way == way { '\u{2219}' } else { ' ' };
         format!("({mark}) {name}")

@@ -19,9 +19,13 @@ pub(super) fn entries(state: &State, width: usize) -> Rows {
         page.add("");
         let chosen = position == state.chosen;
         let (mark, style) = if chosen { (">", style::CHOSEN) } else { (" ", style::PLAIN) };
+        let first = page.lines.len();
         page.add(Line::styled(format!(" {mark} {name:<28}"), style));
         for row in wrap(meaning, width.saturating_sub(4)) {
             page.add(Line::styled(format!("    {row}"), style::PLAIN));
+        }
+        if chosen {
+            page.sight = Some((first, page.lines.len() - 1, None));
         }
     }
     page.add("");

@@ -3,7 +3,8 @@
 use super::{Action, Effect};
 use crate::{
     console::{input::Input, keys::Key},
-    node::protocol::Credentials,
+    node::protocol::{Credentials, DataBefore},
+    secret::Secret,
 };
 
 /// What stands in front of a page.
@@ -11,6 +12,10 @@ use crate::{
 pub(in crate::console) enum Dialog {
     /// Whose link is wanted.
     Whose(Input),
+    /// The recovery kit that opens the keystore.
+    Kit(Box<Kit>),
+    /// Is what will be lost really to be lost?
+    PutBack(Box<PutBack>),
     /// Is it really wanted?
     Confirm { action: Action, yes: bool },
     /// Who wants it?
@@ -26,6 +31,27 @@ pub(in crate::console) enum Dialog {
 pub(in crate::console) enum Way {
     Password,
     RecoveryKit,
+}
+
+/// The form for the code that opens the keystore.
+#[derive(Debug)]
+pub(in crate::console) struct Kit {
+    pub(in crate::console) code: Input,
+    pub(in crate::console) problem: Option<String>,
+}
+
+/// The form for a word that nobody types by accident.
+#[derive(Debug)]
+pub(in crate::console) struct PutBack {
+    pub(in crate::console) before: DataBefore,
+    pub(in crate::console) word: Input,
+    /// Another word was typed.
+    pub(in crate::console) wrong: bool,
+}
+
+impl PutBack {
+    /// The word.
+    pub(in crate::console) const WORD: &'static str = "restore";
 }
 
 /// The form for a proof. The first row is the way, the others are lines.
@@ -53,10 +79,23 @@ impl Dialog {
         Self::Told { lines: vec![line.to_owned()], bad }
     }
 
-    pub(super) fn prove(action: Action, problem: Option<String>) -> Self {
+    /// With what was typed before, if anything.
+    pub(super) fn kit(code: &Secret<String>, problem: Option<String>) -> Self {
+        Self::Kit(Box::new(Kit { code: Input::new(code.expose()), problem }))
+    }
+
+    pub(super) fn put_back(before: DataBefore) -> Self {
+        Self::PutBack(Box::new(PutBack { before, word: Input::default(), wrong: false }))
+    }
+
+    pub(super) fn working(doing: &'static str) -> Self {
+        Self::Working { doing, text: String::new(), percent: None }
+    }
+
+    pub(super) fn prove(action: Action, way: Way, problem: Option<String>) -> Self {
         Self::Prove(Box::new(Prove {
             action,
-            way: Way::Password,
+            way,
             row: 1,
             email: Input::default(),
             password: Input::hidden(),
@@ -66,12 +105,19 @@ impl Dialog {
     }
 
     fn ask(action: Action, credentials: Option<Credentials>) -> (Option<Self>, Option<Effect>) {
-        let working = Self::Working { doing: action.doing(), text: String::new(), percent: None };
-        (Some(working), Some(Effect::Ask(action, credentials)))
+        (Some(Self::working(action.doing())), Some(Effect::Ask(action, credentials)))
+    }
+
+    /// What was confirmed: done, or first proved by `way`.
+    fn go_on(action: Action, way: Option<Way>) -> (Option<Self>, Option<Effect>) {
+        match way {
+            Some(way) => (Some(Self::prove(action, way, None)), None),
+            None => Self::ask(action, None),
+        }
     }
 
     /// What a key makes of it: the dialog that follows, and what is to be done.
-    pub(super) fn on_key(self, key: Key, needs_proof: bool) -> (Option<Self>, Option<Effect>) {
+    pub(super) fn on_key(self, key: Key, proof: Option<Way>) -> (Option<Self>, Option<Effect>) {
         match self {
             // What was begun cannot be called back; the answer ends this.
             Self::Working { .. } => (Some(self), None),
@@ -105,12 +151,51 @@ impl Dialog {
                         (Some(Self::Confirm { action, yes: yes ^ turns }), None)
                     }
                     Some(false) => (None, None),
-                    Some(true) if needs_proof => (Some(Self::prove(action, None)), None),
-                    Some(true) => Self::ask(action, None),
+                    Some(true) => Self::go_on(action, proof),
                 }
             }
+            Self::Kit(kit) => kit.on_key(key),
+            Self::PutBack(put_back) => put_back.on_key(key, proof),
             Self::Prove(prove) => prove.on_key(key),
         }
+    }
+}
+
+impl Kit {
+    fn on_key(mut self: Box<Self>, key: Key) -> (Option<Dialog>, Option<Effect>) {
+        match key {
+            Key::Escape => return (None, None),
+            // The code is its own proof.
+            Key::Enter | Key::Apply if !self.code.text().trim().is_empty() => {
+                return Dialog::ask(Action::RecoverKeystore(self.code.secret()), None);
+            }
+            key => {
+                self.code.on_key(key);
+            }
+        }
+        (Some(Dialog::Kit(self)), None)
+    }
+}
+
+impl PutBack {
+    fn on_key(
+        mut self: Box<Self>,
+        key: Key,
+        proof: Option<Way>,
+    ) -> (Option<Dialog>, Option<Effect>) {
+        match key {
+            Key::Escape => return (None, None),
+            Key::Enter | Key::Apply => {
+                if self.word.text().trim().eq_ignore_ascii_case(Self::WORD) {
+                    return Dialog::go_on(Action::RestoreData(self.before.version), proof);
+                }
+                self.wrong = true;
+            }
+            key => {
+                self.word.on_key(key);
+            }
+        }
+        (Some(Dialog::PutBack(self)), None)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What keys and news lead to, as tables.
 
 use super::*;
-use crate::console::tests::{answers, fresh, mistaken, set_up};
+use crate::console::tests::{answers, before_update, fresh, mistaken, set_up};
 
 fn at(page: Page) -> State {
     let mut state = set_up();
@@ -137,6 +137,84 @@ fn a_wrong_proof_can_be_given_again_and_the_reason_is_shown() {
     assert_eq!(prove.problem, None);
     state.hear(News::NotDone(Action::Power(Power::Reboot), failure("node", "unavailable")));
     assert!(matches!(state.dialog, Some(Dialog::Told { bad: true, .. })));
+}
+
+/// The recovery page with its entry of this number chosen and begun.
+fn recovering(entry: usize) -> (State, Vec<Effect>) {
+    let mut state = at(Page::Recovery);
+    for _ in 0..entry {
+        state.on_key(Key::Down);
+    }
+    let effects = state.on_key(Key::Enter);
+    (state, effects)
+}
+
+#[test]
+fn the_kit_that_opens_the_keystore_is_its_own_proof_and_stays_when_a_group_is_wrong() {
+    let (mut state, _) = recovering(2);
+    assert!(types(&mut state, " \n").is_empty(), "no code, nothing to do");
+    let effects = types(&mut state, "ABCD-EFGH\n");
+    let [Effect::Ask(Action::RecoverKeystore(kit), None)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(kit.expose().trim(), "ABCD-EFGH");
+    assert!(!format!("{effects:?}").contains("ABCD"), "{effects:?}");
+
+    let wrong = failure("wrong-recovery-kit", "unauthenticated");
+    state.hear(News::NotDone(Action::RecoverKeystore(kit.clone()), wrong));
+    let Some(Dialog::Kit(form)) = &state.dialog else { panic!("{:?}", state.dialog) };
+    assert_eq!(form.problem.as_deref(), Some("A sentence."));
+    state.on_key(Key::Backspace);
+    let effects = types(&mut state, "J\n");
+    let [Effect::Ask(Action::RecoverKeystore(kit), None)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(kit.expose().trim(), "ABCD-EFGJ", "only what was wrong is typed again");
+    let failed = failure("recovery-failed", "unavailable");
+    state.hear(News::NotDone(Action::RecoverKeystore(kit.clone()), failed));
+    assert!(matches!(state.dialog, Some(Dialog::Told { bad: true, .. })));
+}
+
+#[test]
+fn data_is_put_back_after_its_word_was_typed_and_somebody_has_proved_who_he_is() {
+    let (mut state, effects) = recovering(3);
+    assert!(matches!(effects[..], [Effect::ReadRestorePoint]), "{effects:?}");
+    state.hear(News::RestorePoint(Ok(before_update())));
+    for not_it in ["", "y", "yes"] {
+        assert!(types(&mut state, &format!("{not_it}\n")).is_empty());
+        let Some(Dialog::PutBack(form)) = &state.dialog else { panic!("{:?}", state.dialog) };
+        assert!(form.wrong, "{not_it}");
+        state.on_key(Key::Clear);
+    }
+    assert!(types(&mut state, "Restore\n").is_empty());
+    let effects = types(&mut state, "ada@example.com\nhunter2\n");
+    let [Effect::Ask(Action::RestoreData(version), Some(Credentials::Password { .. }))] =
+        &effects[..]
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*version, before_update().version);
+
+    let (mut state, _) = recovering(3);
+    state.hear(News::RestorePoint(Err(failure("recovery-failed", "notFound"))));
+    assert!(matches!(state.dialog, Some(Dialog::Told { bad: true, .. })), "there is no copy");
+    let (mut state, _) = recovering(3);
+    state.hear(News::RestorePoint(Ok(before_update())));
+    assert!(types(&mut state, "restore\x1b").is_empty());
+    assert!(state.dialog.is_none(), "nothing happens to who leaves");
+}
+
+#[test]
+fn while_nobody_checks_passwords_the_kit_is_asked_for_first() {
+    let mut state = at(Page::Power);
+    let Seen::Daemon(status) = &mut state.seen else { panic!("the daemon") };
+    status.health = Health::Silent { reason: "connection refused".to_owned() };
+    types(&mut state, "\ny");
+    let effects = types(&mut state, "ABCD-EFGH\n");
+    assert!(
+        matches!(effects[..], [Effect::Ask(_, Some(Credentials::RecoveryKit(_)))]),
+        "{effects:?}"
+    );
 }
 
 #[test]

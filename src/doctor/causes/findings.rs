@@ -378,8 +378,7 @@ const HELP_OF_OTHERS: &str = "Restart: console F12. If it stays so, make a suppo
 
 fn open_keystore(observed: &Observed) -> &'static str {
     if observed.appliance {
-        "Restart: console F12. If it stays sealed, bring the machine's disks back from a backup: \
-         the seal's key and the keys belong together."
+        "Open it with the printed recovery kit: console F8 Recovery, Open the keystore."
     } else {
         "Bring the seal's key or passphrase back, or open the keystore with its recovery kit: \
          `palisade keys recover`."

@@ -434,6 +434,9 @@ fn sealed(config: &Config, port: Option<&OwnPort>) -> Option<String> {
         (Seal::Unattended, Some(file), _) if !file.path().exists() => {
             Some(format!("the seal's key {} is missing", file.path().display()))
         }
+        (Seal::Unattended, None, _) if !keystore.dir.join("seal.key").exists() => {
+            Some("the seal's key is not beside it".to_owned())
+        }
         (Seal::Passphrase, _, None) => {
             Some("it waits for a passphrase, which nobody has typed".to_owned())
         }

@@ -5,8 +5,8 @@
 //!
 //! A password is checked by the management plane, which slows guesses down for
 //! its own part. The recovery kit is checked by our own program as the user of
-//! the management plane, against the keystore on disk: it works when nothing
-//! else does.
+//! the management plane, against the newer one of the keystore on disk and its
+//! sealed copy in the database: it works when nothing else does.
 
 use std::{sync::Mutex, time::Duration};
 

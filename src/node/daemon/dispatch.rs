@@ -10,9 +10,9 @@ use crate::{
     node::protocol::{
         Amend, Answers, Ask, AskStep, BundlePart, CheckMirror, CheckUpload, ClusterState,
         CompleteCluster, Events, EventsTaken, InstallUpdate, Invite, JoinCluster, KeepBundle, Logs,
-        MachineChecks, MemberState, Power, RecoverAlone, RemoveNode, RenewCertificate, Request,
-        ResetAdministrator, RestartIntoUpdate, StatusRequest, SupportBundle, SwitchOver,
-        UpdateState,
+        MachineChecks, MemberState, Power, RecoverAlone, RecoverKeystore, RemoveNode,
+        RenewCertificate, Request, ResetAdministrator, RestartIntoUpdate, RestoreData,
+        RestorePoint, StatusRequest, SupportBundle, SwitchOver, UpdateState,
     },
 };
 
@@ -28,6 +28,15 @@ pub(super) async fn answer(context: &Context, request: Request) -> Result<Value>
         }
         Request::RenewCertificate(ask) => {
             done::<RenewCertificate>(recovery::renew(context, ask).await)
+        }
+        Request::RecoverKeystore(ask) => {
+            done::<RecoverKeystore>(recovery::open_keystore(context, ask).await)
+        }
+        Request::RestorePoint(ask) => {
+            done::<RestorePoint>(recovery::restore_point(context, ask).await)
+        }
+        Request::RestoreData(ask) => {
+            done::<RestoreData>(recovery::restore_data(context, ask).await)
         }
         Request::KeepBundle(ask) => done::<KeepBundle>(bundle::keep(context, ask).await),
         Request::Power(ask) => done::<Power>(power::power(context, ask).await),

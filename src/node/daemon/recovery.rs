@@ -1,6 +1,6 @@
-//! Letting people in again: the management plane is stopped, our own program
-//! works on its data as its user, and it is started again: by the next daemon,
-//! if this one ends before.
+//! Letting people in again, and mending what keeps the management plane from
+//! starting: it is stopped, our own program works on its data as its user, and
+//! it is started again: by the next daemon, if this one ends before.
 
 use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
@@ -13,8 +13,12 @@ use crate::{
     node::{
         paths::Paths,
         programs::{Output, Programs},
-        protocol::{CertificateRenewal, RenewCertificate, ResetAdministrator, ResetLink},
+        protocol::{
+            CertificateRenewal, DataBefore, KeystoreRecovered, RecoverKeystore, RenewCertificate,
+            ResetAdministrator, ResetLink, RestoreData, RestorePoint,
+        },
     },
+    secret::Secret,
 };
 
 const MANAGEMENT_PLANE: &str = "palisade.service";
@@ -22,20 +26,64 @@ const MANAGEMENT_PLANE: &str = "palisade.service";
 const TIME_TO_STOP: Duration = Duration::from_mins(2);
 /// Opening the keystore and one transaction.
 const TIME_TO_WORK: Duration = Duration::from_mins(2);
+/// Copying a whole database; all together is to fit into the request's time.
+const TIME_TO_COPY: Duration = Duration::from_mins(7);
+/// Reading a small file.
+const TIME_TO_LOOK: Duration = Duration::from_secs(30);
+
+/// What our own program is asked to do.
+struct Work {
+    args: Vec<String>,
+    /// For its standard input: arguments can be seen by everybody.
+    input: Secret<String>,
+    limit: Duration,
+}
+
+impl Work {
+    fn of<const N: usize>(args: [&str; N]) -> Self {
+        let args = args.map(str::to_owned).to_vec();
+        Self { args, input: Secret::new(String::new()), limit: TIME_TO_WORK }
+    }
+
+    fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+}
 
 /// A link for an administrator.
 pub(super) async fn reset(context: &Context, ask: ResetAdministrator) -> Result<ResetLink> {
-    let mut args = vec!["administrator".to_owned()];
+    let mut work = Work::of(["recover", "administrator"]);
     if let Some(email) = ask.email {
         // One argument, so that an address that looks like an option is none.
-        args.push(format!("--email={email}"));
+        work.args.push(format!("--email={email}"));
     }
-    offline(context, &args).await
+    offline(context, &work).await
 }
 
 /// Another certificate.
 pub(super) async fn renew(context: &Context, _ask: RenewCertificate) -> Result<CertificateRenewal> {
-    offline(context, &["certificate".to_owned()]).await
+    offline(context, &Work::of(["recover", "certificate"])).await
+}
+
+/// The keystore opened with the kit, and sealed anew.
+pub(super) async fn open_keystore(
+    context: &Context,
+    ask: RecoverKeystore,
+) -> Result<KeystoreRecovered> {
+    let work = Work { input: ask.kit, ..Work::of(["keys", "recover"]) };
+    offline(context, &work).await
+}
+
+/// Which data can be put back; the management plane goes on.
+pub(super) async fn restore_point(context: &Context, _ask: RestorePoint) -> Result<DataBefore> {
+    work(context, &Work::of(["update", "restore-data", "--show"]).within(TIME_TO_LOOK)).await
+}
+
+/// The data as before an update.
+pub(super) async fn restore_data(context: &Context, ask: RestoreData) -> Result<DataBefore> {
+    let before = format!("--before={}", ask.before);
+    let work = Work::of(["update", "restore-data", "--yes", &before]);
+    offline(context, &work.within(TIME_TO_COPY)).await
 }
 
 /// There from before the management plane is stopped until it was started again.
@@ -72,8 +120,8 @@ fn forget(paths: &Paths) {
     }
 }
 
-/// What `palisade recover <args>` answers while the management plane is stopped.
-async fn offline<T: DeserializeOwned>(context: &Context, args: &[String]) -> Result<T> {
+/// What our own program answers while the management plane is stopped.
+async fn offline<T: DeserializeOwned>(context: &Context, what: &Work) -> Result<T> {
     // Two at once would start it under each other's hands.
     let _one = context.node.recovering.try_lock().map_err(|_| {
         Error::new(Kind::Conflict, "recovery-in-progress", "A recovery is going on already.")
@@ -88,7 +136,10 @@ async fn offline<T: DeserializeOwned>(context: &Context, args: &[String]) -> Res
     context.progress("Stopping the management plane", None);
     let stopped = systemctl(context.programs(), ["stop", MANAGEMENT_PLANE], TIME_TO_STOP).await;
     let answer = match stopped {
-        Ok(()) => work(context, args).await,
+        Ok(()) => {
+            context.progress("Working on the data", None);
+            work(context, what).await
+        }
         Err(error) => Err(error),
     };
     context.progress("Starting the management plane", None);
@@ -110,15 +161,14 @@ async fn systemctl<const N: usize>(
     output.or_failure(&format!("systemctl {}", args[0])).map(drop)
 }
 
-async fn work<T: DeserializeOwned>(context: &Context, args: &[String]) -> Result<T> {
-    context.progress("Working on the data", None);
+async fn work<T: DeserializeOwned>(context: &Context, what: &Work) -> Result<T> {
     let settings = context.paths().serve_settings();
     let run = context
         .programs()
-        .as_management_plane(&context.paths().data(), TIME_TO_WORK)
-        .args(["recover"])
-        .args(args)
-        .args([OsStr::new("--output=json"), OsStr::new("--config"), settings.as_os_str()]);
+        .as_management_plane(&context.paths().data(), what.limit)
+        .args(&what.args)
+        .args([OsStr::new("--output=json"), OsStr::new("--config"), settings.as_os_str()])
+        .input(what.input.expose());
     let output = run.output().await?;
     if output.success {
         return serde_json::from_str(&output.stdout).map_err(Error::internal);
@@ -136,7 +186,7 @@ fn failure(output: &Output) -> Error {
         _ => Kind::Unavailable,
     };
     let said = output.said();
-    let what = said.map_or("palisade recover did not say why", |said| said.what);
+    let what = said.map_or("palisade did not say why", |said| said.what);
     let error = Error::new(kind, "recovery-failed", format!("{what}."));
     match said.and_then(|said| said.hint) {
         Some(hint) => error.with_hint(hint.to_owned()),

@@ -177,6 +177,7 @@ async fn handle(context: &Context, envelope: Envelope) -> Result<serde_json::Val
                 .with_hint("Use the appliance's console, its pages, or `palisade` as root."));
         }
         Verdict::WithCredentials(permission) => {
+            let credentials = request.proof().or(credentials);
             match credentials::check(context, credentials, permission).await {
                 Ok(Proof { word, user }) => event.map(|event| event.proved_by(word).of_user(user)),
                 Err(error) => return refused(context, event, error).await,

@@ -18,7 +18,8 @@ use crate::{
         properties::salvage,
         protocol::{
             Amend, Answers, Ask, Credentials, Events, EventsTaken, Failure, Health, KeepBundle,
-            LONGEST_REQUEST, LogSource, Logs, NodeEvent, Power, SetUp, StatusRequest,
+            LONGEST_REQUEST, LogSource, Logs, NodeEvent, Power, RecoverKeystore, RestoreData,
+            RestorePoint, SetUp, StatusRequest,
         },
     },
     secret::Secret,
@@ -364,6 +365,87 @@ async fn callers_who_say_nothing_stop_nobody_and_too_many_are_told_so() {
             Err(other) => panic!("{other:?}"),
         }
     }
+    running.end().await;
+}
+
+/// Stands in for our own program, which notes what it is told and what it reads.
+const RECOVERING: &str = "#!/bin/sh\necho \"palisade $*\" >>\"${0%/*}/../../called\"\n\
+    case \"$1 $2\" in 'keys check'|'keys recover') read -r typed\n\
+    [ \"$typed\" = 'the right kit' ] || { echo 'error: Group 3 is wrong.' >&2; exit 4; };; esac\n\
+    case \"$1 $2\" in 'keys recover') echo '{\"installation\":\"i1\",\"recoveryKit\":\"0a1b\"}';;\n\
+    update*) echo '{\"version\":\"1.2.0\",\"at\":\"2026-11-20T14:03:00Z\"}';; esac\n";
+/// Likewise for the service manager.
+const NOTING_RUNNER: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>\"${0%/*}/../../called\"\n\
+    while [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
+
+fn let_programs_recover(running: &Running) {
+    for (program, text) in [("palisade", RECOVERING), ("systemd-run", NOTING_RUNNER)] {
+        let path = running.paths().at("/usr/bin").join(program);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+    }
+}
+
+/// Where each of these begins in what was called, which has to be in this order.
+fn in_order(called: &str, parts: &[&str]) {
+    let places: Vec<_> = parts.iter().map(|part| called.find(part)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{parts:?} in {called}");
+}
+
+#[tokio::test]
+async fn the_keystore_is_opened_with_the_kit_alone_and_a_wrong_one_stops_nothing() {
+    let running = Running::start("palisade-console").await;
+    running.set_up();
+    let_programs_recover(&running);
+    let ask = |text: &str| RecoverKeystore { kit: Secret::new(text.to_owned()) };
+    let refused = running.refused(ask("the wrong kit"), None).await;
+    assert_eq!((refused.kind(), &*refused.code), (Kind::Unauthenticated, "wrong-recovery-kit"));
+    assert_eq!(refused.message, "Group 3 is wrong.");
+    assert!(!running.called().contains("systemctl"), "{}", running.called());
+
+    let opened = running.client().ask(ask("the right kit")).await.expect("its own proof");
+    assert_eq!((&*opened.installation, &*opened.recovery_kit), ("i1", "0a1b"));
+    let called = running.called();
+    assert!(!called.contains("the right kit"), "everybody can read arguments: {called}");
+    let recover = "palisade keys recover --output=json --config";
+    in_order(
+        &called,
+        &["systemctl stop palisade.service", recover, "systemctl start --no-block palisade"],
+    );
+    assert!(!running.paths().run().join("recovering").exists(), "it is over");
+    let seen: Vec<_> = running
+        .recorded()
+        .into_iter()
+        .map(|event| (event.action, event.outcome, event.proof))
+        .collect();
+    let event = |outcome: &str, proof: Option<&str>| {
+        ("node.recoverKeystore".to_owned(), outcome.to_owned(), proof.map(str::to_owned))
+    };
+    assert_eq!(seen, [event("denied", None), event("success", Some("recoveryKit"))]);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn which_data_can_be_put_back_is_said_to_everybody_and_done_for_administrators() {
+    let running = Running::start("palisade-console").await;
+    running.set_up();
+    let_programs_recover(&running);
+    let point = running.client().ask(RestorePoint {}).await.expect("there is one");
+    assert_eq!(point.version.to_string(), "1.2.0");
+    assert!(!running.called().contains("systemctl"), "{}", running.called());
+    let ask = || RestoreData { before: point.version.clone() };
+    let refused = running.refused(ask(), None).await;
+    assert_eq!(refused.code, "credentials-needed");
+    assert!(!running.called().contains("--yes"), "{}", running.called());
+
+    let proof = Some(kit("the right kit"));
+    let data = running.client().ask_as(ask(), proof, None, |_| ()).await.expect("the right kit");
+    assert_eq!(data, point);
+    let restore = "palisade update restore-data --yes --before=1.2.0 --output=json --config";
+    in_order(
+        &running.called(),
+        &["systemctl stop palisade.service", restore, "systemctl start --no-block palisade"],
+    );
     running.end().await;
 }
 

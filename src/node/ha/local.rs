@@ -142,6 +142,9 @@ pub fn carry_out(paths: &Paths, work: Work) -> io::Result<()> {
         Work::DiscardEngines => discard(paths),
         Work::Leave => {
             discard(paths)?;
+            // What it has without the cluster is old, or a keystore without its data.
+            set_aside(paths, &paths.data(), "after-leaving")?;
+            make_data(paths)?;
             keys::forget(paths)?;
             remove_directory(&paths.run().join("cluster"))?;
             Place::forget(paths).map_err(io::Error::other)
@@ -176,14 +179,10 @@ fn take_keystore(paths: &Paths, packed: &Secret<String>) -> io::Result<()> {
     let bytes = zeroize::Zeroizing::new(bytes);
     let parts = join::parts(&bytes).ok_or_else(broken)?;
     let [sealed, key] = parts[..] else { return Err(broken()) };
-    let owner = accounts::user(paths, MANAGEMENT_PLANE)
-        .ok_or_else(|| io::Error::other("this machine has no user palisade"))?;
-    let data = paths.data();
-    set_aside(paths, &data)?;
-    for directory in [&data, &keystore(paths)] {
-        files::make_directory(directory, 0o700)?;
-        chown(directory, Some(owner.0), Some(owner.1))?;
-    }
+    set_aside(paths, &paths.data(), "before-joining")?;
+    let owner = make_data(paths)?;
+    files::make_directory(&keystore(paths), 0o700)?;
+    chown(keystore(paths), Some(owner.0), Some(owner.1))?;
     let write = |name: &str, content: &[u8]| {
         files::replace_for(Some(owner), &keystore(paths).join(name), content, PRIVATE)
     };
@@ -193,9 +192,18 @@ fn take_keystore(paths: &Paths, packed: &Secret<String>) -> io::Result<()> {
     write(KEYSTORE[0], sealed)
 }
 
-/// What a node had before it joined is not deleted: somebody may want it back.
-fn set_aside(paths: &Paths, data: &Path) -> io::Result<()> {
-    let aside = paths.state().join("before-join");
+/// An empty directory for the management plane. Answers whose it is.
+fn make_data(paths: &Paths) -> io::Result<(u32, u32)> {
+    let owner = accounts::user(paths, MANAGEMENT_PLANE)
+        .ok_or_else(|| io::Error::other("this machine has no user palisade"))?;
+    files::make_directory(&paths.data(), 0o700)?;
+    chown(paths.data(), Some(owner.0), Some(owner.1))?;
+    Ok(owner)
+}
+
+/// What a node had is not deleted: somebody may want it back.
+fn set_aside(paths: &Paths, data: &Path, name: &str) -> io::Result<()> {
+    let aside = paths.state().join(name);
     remove_directory(&aside)?;
     match fs::rename(data, &aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -270,6 +278,7 @@ mod tests {
 
         carry_out(&second, Work::Leave).expect("done");
         assert_eq!(Place::load(&second).expect("read"), None);
+        assert_eq!(fs::read_dir(second.data()).expect("there").count(), 0, "a fresh node");
     }
 
     #[test]

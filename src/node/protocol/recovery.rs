@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, release::Version, secret::Secret};
 
 /// Make a one-time link for a system administrator. Links made before stop
 /// working; a disabled one is enabled.
@@ -63,4 +63,48 @@ pub struct Bundle {
     pub path: String,
     /// Its size in bytes.
     pub size: u64,
+}
+
+/// Open the keystore with its recovery kit and seal it anew, after its seal was
+/// lost, or from the database's copy when it is lost itself or too old.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RecoverKeystore {
+    /// The text of the kit, or its code alone. It is the proof as well.
+    #[serde(serialize_with = "super::exposed")]
+    pub kit: Secret<String>,
+}
+
+/// It opens again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeystoreRecovered {
+    /// Of which installation.
+    pub installation: String,
+    /// The number of the kit, which stays valid.
+    pub recovery_kit: String,
+}
+
+/// Which data can be put back? `NotFound` when none can.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestorePoint {}
+
+/// Data as it was when a version was about to run on it for the first time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataBefore {
+    /// The version.
+    pub version: Version,
+    /// When that was.
+    pub at: Timestamp,
+}
+
+/// Put the data back as it was before a version first ran on it. What was done
+/// since then is lost.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RestoreData {
+    /// The version, as [`RestorePoint`] has named it.
+    pub before: Version,
 }

@@ -27,6 +27,26 @@ fn a_request_is_a_line_that_a_person_could_type() {
 }
 
 #[test]
+fn the_kit_that_opens_the_keystore_is_the_proof_and_is_never_shown() {
+    let ask = RecoverKeystore { kit: Secret::new("7KQM-2XWD".to_owned()) };
+    let envelope = Envelope { request: ask.into(), credentials: None, on_behalf_of: None };
+    let line = serde_json::to_string(&envelope).expect("JSON");
+    assert_eq!(line, r#"{"request":{"recoverKeystore":{"kit":"7KQM-2XWD"}}}"#);
+    assert!(!format!("{envelope:?}").contains("7KQM"), "{envelope:?}");
+    let again = understood(&line).expect("its own line");
+    let Some(Credentials::RecoveryKit(kit)) = again.request.proof() else {
+        panic!("{:?}", again.request)
+    };
+    assert_eq!(kit.expose(), "7KQM-2XWD");
+    let restore = RestoreData { before: "1.2.0".parse().expect("a version") };
+    let restore = Request::from(restore);
+    assert!(restore.proof().is_none(), "whoever wants data back has to say who he is");
+    for request in [again.request, restore] {
+        assert!(matches!(request.need(), Need::Change { .. }), "{request:?}");
+    }
+}
+
+#[test]
 fn what_is_not_known_is_refused_and_named() {
     for (line, named) in [
         (r#"{"request":{"format":{}}}"#, "unknown variant `format`"),
