@@ -17,6 +17,10 @@ use crate::{
     store::{self, leases::Fence},
 };
 
+/// News of other nodes may be this old when they are committed: a commit may
+/// wait for a standby to come back.
+const LATEST_COMMIT: Duration = Duration::from_mins(1);
+
 /// Starts all of it; everything ends when the application stops.
 pub(super) fn start(app: &App, sealer: Sealer, keeper: Option<Keeper>, node: Option<&Paths>) {
     if let Some(keeper) = keeper {
@@ -63,13 +67,12 @@ fn follow(app: &App) {
     let (ledger, stopping) = (app.ledger().clone(), app.stopping().clone());
     app.tasks().spawn(async move {
         let mut every = tokio::time::interval(Duration::from_millis(400));
-        let mut seen = HashSet::new();
+        let (mut seen, mut last) = (HashSet::new(), tokio::time::Instant::now());
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
-            // Late commits of other nodes are seen by looking back a little.
-            let since = ledger.clock().now().minus(Duration::from_secs(15));
-            match ledger.follow(since, &seen).await {
+            let asked = tokio::time::Instant::now();
+            match ledger.follow(LATEST_COMMIT + asked.duration_since(last), &seen).await {
                 Ok(news) => {
-                    seen = news;
+                    (seen, last) = (news, asked);
                     reporter.good("the database answers")
                 }
                 Err(error) => reporter.bad(error.message().to_owned()),
@@ -195,7 +198,7 @@ async fn prune_once(ledger: &Ledger, fence: &Fence) -> crate::error::Result<()> 
     let now = ledger.clock().now();
     let mut tx = ledger.store().begin().await?;
     store::idempotency::prune(&mut tx, now.minus(DAY)).await?;
-    store::invalidation::prune(&mut tx, now.minus(Duration::from_hours(1))).await?;
+    store::invalidation::prune(&mut tx, Duration::from_hours(1)).await?;
     store::one_time::prune(&mut tx, now).await?;
     store::enrolment::prune_tokens(&mut tx, now.minus(WEEK)).await?;
     store::users::prune_history(&mut tx, MAX_HISTORY).await?;
