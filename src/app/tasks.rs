@@ -8,7 +8,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{App, install, singleton::Keeper};
+use super::{App, singleton::Keeper};
 use crate::{
     appliance::NodeRecords,
     audit::{Ledger, Sealer},
@@ -29,7 +29,7 @@ pub(super) fn start(app: &App, sealer: Sealer, keeper: Option<Keeper>, node: Opt
     seal(app, sealer);
     follow(app);
     follow_certificate(app);
-    keep_keystore_copy(app);
+    follow_keystore(app);
     prune(app);
     sort_samples(app);
     look_after_certificate(app);
@@ -81,25 +81,22 @@ fn follow(app: &App) {
     });
 }
 
-/// Keeps the database's copy of the keystore current. Whoever changes the
-/// keystore stores the copy at once; this is for those who could not.
-fn keep_keystore_copy(app: &App) {
-    let (ledger, stopping) = (app.ledger().clone(), app.stopping().clone());
-    app.tasks().spawn(async move {
+/// Keeps the keystore and its copy in the database in step. Whoever changes the
+/// keystore stores the copy at once; this is for other nodes, and for those who
+/// could not.
+fn follow_keystore(app: &App) {
+    let (app, stopping) = (app.clone(), app.stopping().clone());
+    app.tasks().clone().spawn(async move {
         let mut every = tokio::time::interval(Duration::from_secs(5));
-        let mut stored = 0;
+        let mut failed = false;
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
-            let keystore = ledger.vault().keystore();
-            let generation = keystore.status().generation;
-            if generation == stored {
-                continue;
+            let followed = app.keys().follow().await;
+            if let Err(error) = &followed
+                && !failed
+            {
+                tracing::warn!(error = %error.chain(), "the keystore cannot be compared with its copy in the database; trying again");
             }
-            match install::follow_keystore(ledger.store(), keystore).await {
-                Ok(()) => stored = generation,
-                Err(error) => {
-                    tracing::warn!(error = %error.chain(), "the keystore cannot be copied to the database; trying again");
-                }
-            }
+            failed = followed.is_err();
         }
     });
 }
