@@ -14,6 +14,6 @@ mod updates;
 
 pub use certificate::{ServedCertificate, Source};
 pub use health::{Bundle, Checks, Health};
-pub use keys::{Keys, token_keys};
+pub use keys::Keys;
 pub use records::NodeRecords;
 pub use updates::{InstallFrom, Updates, UpdatesNow};

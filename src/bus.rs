@@ -65,7 +65,7 @@ pub struct BusStatus {
     pub broker: BrokerState,
     /// How often the broker was started again since our start.
     pub restarts: u64,
-    /// How many clusters have their agent connected.
+    /// How many clusters have their agent connected to this node's broker.
     pub agents: usize,
     /// What became of agents' messages.
     pub inbound: InboundTotals,
@@ -109,8 +109,14 @@ impl Bus {
             .into_iter()
             .map(|account| (account.tenant, current(account.revocations, now)))
             .collect();
-        let connected =
-            Control::connect(websocket, Arc::clone(&trust), wanted, Arc::clone(&clock), random);
+        let connected = Control::connect(
+            websocket,
+            Arc::clone(&trust),
+            wanted,
+            Arc::clone(&clock),
+            random,
+            settings.cluster.is_some(),
+        );
         let (control, receiver) = Box::pin(connected).await?;
         Ok((Self { trust, clock, control, websocket, supervisor }, receiver))
     }
@@ -196,13 +202,13 @@ impl Bus {
         self.control.connected()
     }
 
-    /// How many clusters have their agent connected, to be watched.
+    /// How many clusters have their agent connected to this node's broker, to be watched.
     pub fn agents(&self) -> watch::Receiver<usize> {
         self.control.agents()
     }
 
-    /// Whether the agent of a cluster is connected. It may still be stuck:
-    /// only heartbeats say that it works.
+    /// Whether the agent of a cluster is connected to this node's broker. It may
+    /// still be stuck: only heartbeats say that it works.
     pub fn is_connected(&self, cluster: ClusterId) -> bool {
         self.control.is_connected(cluster)
     }

@@ -31,6 +31,7 @@ mod rights;
 mod roles;
 mod sessions;
 mod setup;
+mod signing;
 mod teams;
 mod users;
 
@@ -52,6 +53,7 @@ pub use rights::{RoleRights, find_role, load_grants, parse_permissions};
 pub use roles::{NewRole, Role, RoleChange, Roles};
 pub use sessions::{SessionLimits, Sessions, SignedIn};
 pub use setup::{FirstAdmin, Setup, SetupDone};
+pub use signing::SigningKeys;
 pub use teams::{NewTeam, TeamChange, TeamWithMembers, Teams};
 pub use throttle::Throttle;
 pub use tokens::{AccessTokens, TokenKeys};

@@ -1,8 +1,15 @@
 //! Tenants' keys in use: sealing and opening columns.
 //!
-//! Owns: the opened keys of tenants in memory, and the operations that touch
-//! every sealed column (rotation of a tenant's key, of the root key).
+//! Owns: the opened keys of tenants in memory, the operations that touch every
+//! sealed column (rotation of a tenant's key, of the root key), and keeping the
+//! keystore in step with its copy in the database.
 //! Must not know: what a sealed column means.
+//!
+//! Several nodes may work on one database, each with a keystore of its own. The
+//! copy in the database is the newest: a change is drafted and stored under a
+//! lock of the database, and after the commit every node adopts it, the one that
+//! has drafted it at once. So two nodes cannot change it in two ways, and a node
+//! that stops in between has an older keystore and no other one.
 //!
 //! Every sealed column of the product is listed in [`Vault::rotate_tenant`];
 //! whoever adds one adds it there, or rotation would make it unreadable.
@@ -18,7 +25,7 @@ use crate::{
     ids::TenantId,
     keystore::{Keystore, Place, TenantKey, Wrapped},
     secret::Secret,
-    store::{self, Tx, tenant_keys::TenantKeyRow},
+    store::{self, Store, Tx, tenant_keys::TenantKeyRow},
 };
 
 /// The keys of all tenants.
@@ -93,7 +100,13 @@ impl Vault {
             return Ok(Arc::clone(ring));
         }
         let rows = store::tenant_keys::of_tenant(tx, tenant).await?;
-        let ring = Arc::new(self.open_ring(&rows)?);
+        let mut ring = self.open_ring(&rows);
+        let is_unknown = ring.as_ref().is_err_and(|error| error.code() == "root-key-unknown");
+        if is_unknown && self.catch_up(tx).await? {
+            // Another node has made a new root key.
+            ring = self.open_ring(&rows);
+        }
+        let ring = Arc::new(ring?);
         self.rings
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -130,6 +143,7 @@ impl Vault {
         // A key wrapped while the root key is being replaced must not be missed:
         // both wait for the same row.
         store::tenants::lock(tx, TenantId::SYSTEM).await?;
+        self.catch_up(tx).await?;
         let (_, wrapped) = self.keystore.new_tenant_key(tenant, version, &*self.random);
         let row = TenantKeyRow {
             tenant_id: tenant,
@@ -145,6 +159,7 @@ impl Vault {
     pub async fn rotate_tenant(&self, tx: &mut Tx, tenant: TenantId) -> Result<u32> {
         // In the order of `rotate_root`, so that neither waits for the other for ever.
         store::tenants::lock(tx, TenantId::SYSTEM).await?;
+        self.catch_up(tx).await?;
         store::tenant_keys::lock(tx, tenant).await?;
         let rows = store::tenant_keys::of_tenant(tx, tenant).await?;
         let old = self.open_ring(&rows)?;
@@ -179,10 +194,21 @@ impl Vault {
     /// Wraps every tenant's key with a new root key. Both root keys are on disk
     /// until the database holds only new wrappings, so a crash at any point
     /// leaves every key readable; running it again finishes the job.
-    pub async fn rotate_root(&self, store: &store::Store, clock: &dyn Clock) -> Result<()> {
-        self.keystore.begin_root_rotation(clock, &*self.random)?;
+    pub async fn rotate_root(&self, store: &Store, clock: &Arc<dyn Clock>) -> Result<()> {
         let mut tx = store.begin().await?;
         store::tenants::lock(&mut tx, TenantId::SYSTEM).await?;
+        let clock = Arc::clone(clock);
+        let begun = self.draft(&mut tx, move |keystore, random| {
+            Ok(((), keystore.draft_root_rotation(&*clock, random)?))
+        });
+        let ((), begun) = begun.await?;
+        tx.commit().await?;
+        self.adopt(begun).await?;
+
+        let mut tx = store.begin().await?;
+        // Whoever adds a key waits here, and has the new root key then.
+        store::tenants::lock(&mut tx, TenantId::SYSTEM).await?;
+        self.catch_up(&mut tx).await?;
         for mut row in store::tenant_keys::all(&mut tx).await? {
             let wrapped = wrapped(&row)?;
             let wrapped =
@@ -191,14 +217,94 @@ impl Vault {
             row.wrapped = wrapped.bytes;
             store::tenant_keys::rewrap(&mut tx, &row).await?;
         }
-        let id = self.keystore.installation_id().to_string();
-        store::installation::store_keystore(&mut tx, &id, &self.keystore.export_sealed()).await?;
+        let ended = self.draft(&mut tx, |keystore, random| {
+            Ok(((), keystore.draft_end_of_root_rotation(random)?))
+        });
+        let ((), ended) = ended.await?;
         tx.commit().await?;
-        self.keystore.finish_root_rotation(&*self.random)?;
+        self.adopt(ended).await
+    }
+
+    /// Drafts a change of the keystore and stores it with the caller's
+    /// transaction. Nobody else changes the keystore before that ends. Adopt the
+    /// draft after the commit.
+    ///
+    /// `Conflict` (`keystore-forked`) when the keystore is not the database's;
+    /// otherwise as the draft itself.
+    pub async fn draft<T: Send + 'static>(
+        &self,
+        tx: &mut Tx,
+        draft: impl FnOnce(&Keystore, &dyn Random) -> Result<(T, Option<Vec<u8>>)> + Send + 'static,
+    ) -> Result<(T, Draft)> {
+        store::installation::lock_keystore(tx).await?;
+        self.catch_up(tx).await?;
+        let (keystore, random) = (Arc::clone(&self.keystore), Arc::clone(&self.random));
+        let (value, sealed) = blocking(move || draft(&keystore, &*random)).await?;
+        if let Some(sealed) = &sealed {
+            let id = self.keystore.installation_id().to_string();
+            store::installation::store_keystore(tx, &id, sealed).await?;
+        }
+        Ok((value, Draft(sealed)))
+    }
+
+    /// Uses what was drafted, after its commit.
+    pub async fn adopt(&self, draft: Draft) -> Result<()> {
+        let Some(sealed) = draft.0 else { return Ok(()) };
+        self.take_over(sealed).await.map(drop)
+    }
+
+    /// Takes the copy in the database over if it is newer; answers whether it was.
+    async fn catch_up(&self, tx: &mut Tx) -> Result<bool> {
+        match store::installation::sealed_keystore(tx).await? {
+            Some(copy) if self.differs(&copy) => self.take_over(copy).await,
+            _ => Ok(false),
+        }
+    }
+
+    fn differs(&self, copy: &[u8]) -> bool {
+        self.keystore.export_sealed() != copy
+    }
+
+    async fn take_over(&self, copy: Vec<u8>) -> Result<bool> {
+        let keystore = Arc::clone(&self.keystore);
+        let was_newer = blocking(move || keystore.adopt(&copy)).await?;
+        if was_newer {
+            let generation = self.keystore.status().generation;
+            tracing::info!(generation, "the keystore is that of the database now");
+        }
+        Ok(was_newer)
+    }
+
+    /// Brings the keystore and its copy in the database together: the newer of
+    /// the two counts. Writes nothing when they are the same. Whoever changes the
+    /// keystore stores the copy too; this is for other nodes, and for commands
+    /// that could not.
+    ///
+    /// `Conflict` (`keystore-forked`, `keystore-changed`) when they are of two
+    /// histories.
+    pub async fn follow(&self, store: &Store) -> Result<()> {
+        let copy = store::installation::sealed_keystore(&mut store.read().await?).await?;
+        let Some(copy) = copy.filter(|copy| self.differs(copy)) else { return Ok(()) };
+        if self.take_over(copy).await? {
+            return Ok(());
+        }
         let mut tx = store.begin().await?;
-        store::installation::store_keystore(&mut tx, &id, &self.keystore.export_sealed()).await?;
+        let stored = self.draft(&mut tx, |keystore, _| Ok(((), Some(keystore.export_sealed()))));
+        let ((), _in_use) = stored.await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// A change of the keystore that is stored and not in use yet.
+#[derive(Debug)]
+#[must_use = "adopt it after the commit"]
+pub struct Draft(Option<Vec<u8>>);
+
+/// Runs what blocks on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }
 
 /// A stored key as the keystore takes it.

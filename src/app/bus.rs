@@ -154,7 +154,10 @@ fn write_tls(directory: &Path, certificate: &ServerCertificate) -> Result<TlsFil
 /// Starts the loops of the clusters, and reports on the bus.
 pub(super) fn run(app: &App, inbound: Option<mpsc::Receiver<Inbound>>) {
     let (clusters, stopping) = (app.clusters().clone(), app.stopping().clone());
-    app.tasks().spawn(async move { Box::pin(clusters.run(inbound, stopping)).await });
+    let duty = app.duty().clone();
+    app.tasks().spawn(async move {
+        Box::pin(clusters.run(inbound, stopping, || duty.is_held())).await;
+    });
     watch(app);
 }
 

@@ -32,12 +32,10 @@ pub(super) async fn keystore(
     if Keystore::exists(&directory) {
         let unlock = unlock(config, passphrase)?;
         let keystore = blocking(move || Keystore::open(&directory, unlock)).await?;
-        if let Some(id) = known {
-            vault::refuse_foreign(&keystore.installation_id().to_string(), &id)?;
-            let copy = store::installation::sealed_keystore(&mut store.read().await?).await?;
-            refuse_older(&keystore, &copy.unwrap_or_default())?;
-        }
-        return Ok(keystore);
+        let Some(id) = known else { return Ok(keystore) };
+        vault::refuse_foreign(&keystore.installation_id().to_string(), &id)?;
+        let copy = store::installation::sealed_keystore(&mut store.read().await?).await?;
+        return blocking(move || adopt(keystore, &copy.unwrap_or_default())).await;
     }
     if let Some(id) = known {
         return Err(Error::new(
@@ -59,6 +57,22 @@ pub(super) async fn keystore(
     // The kit made here is thrown away: set-up makes the one that is printed.
     let (keystore, _) =
         blocking(move || Keystore::create(&directory, seal, &*clock, &*random)).await?;
+    Ok(keystore)
+}
+
+/// The keystore as new as its copy in the database: another node may have
+/// changed it while this one was down. Refused when that is sealed in another
+/// way, or has changed apart from this one.
+fn adopt(keystore: Keystore, copy: &[u8]) -> Result<Keystore> {
+    let adopted = keystore.adopt(copy);
+    if adopted.as_ref().is_ok_and(|was_newer| *was_newer) {
+        tracing::info!("the keystore was brought up to date with its copy in the database");
+    }
+    // Why it cannot be used says less than what is wrong with it.
+    refuse_older(&keystore, copy).map_err(|refused| match adopted {
+        Err(error) => refused.caused_by(error),
+        Ok(_) => refused,
+    })?;
     Ok(keystore)
 }
 
@@ -85,30 +99,24 @@ pub(super) fn refuse_older(keystore: &Keystore, copy: &[u8]) -> Result<()> {
     ))
 }
 
-/// Gives the database the copy of this moment.
-pub(super) async fn store_copy(tx: &mut Tx, keystore: &Keystore) -> Result<()> {
+/// Gives the database the copy of this moment instead of `known`, unless another
+/// node has changed the keystore meanwhile.
+pub(super) async fn store_copy(tx: &mut Tx, keystore: &Keystore, known: &[u8]) -> Result<()> {
+    store::installation::lock_keystore(tx).await?;
+    let copy = store::installation::sealed_keystore(tx).await?;
+    if copy.is_some_and(|copy| copy != known) {
+        return Err(Error::new(
+            Kind::Conflict,
+            "keystore-forked",
+            "Another node has changed the keystore at the same time. The change of this one \
+             counts for nothing.",
+        )
+        .with_hint(
+            "Run `palisade keys recover` with the recovery kit: it takes the copy of the database.",
+        ));
+    }
     let id = keystore.installation_id().to_string();
     Ok(store::installation::store_keystore(tx, &id, &keystore.export_sealed()).await?)
-}
-
-/// Brings the copy in the database up to date, whoever has changed the keystore.
-/// Safe to repeat; writes nothing when there is nothing new.
-pub(super) async fn follow_keystore(store: &Store, keystore: &Keystore) -> Result<()> {
-    let is_known = async |tx: &mut Tx| -> Result<bool> {
-        let copy = store::installation::sealed_keystore(tx).await?.unwrap_or_default();
-        let known = Keystore::inspect(&copy).map_or(0, |copy| copy.generation);
-        Ok(keystore.status().generation <= known)
-    };
-    // Nearly always; there is one writer, and it has other things to do.
-    if is_known(&mut store.read().await?).await? {
-        return Ok(());
-    }
-    let mut tx = store.begin().await?;
-    if is_known(&mut tx).await? {
-        return Ok(());
-    }
-    store_copy(&mut tx, keystore).await?;
-    Ok(tx.commit().await?)
 }
 
 /// Runs what blocks on a thread of its own.
@@ -175,7 +183,7 @@ pub(super) async fn ensure(
     let mut tx = store.begin().await?;
     if store::installation::find(&mut tx).await?.is_some() {
         drop(tx);
-        return follow_keystore(store, vault.keystore()).await;
+        return vault.follow(store).await;
     }
     let now = clock.now();
     let keystore = vault.keystore();

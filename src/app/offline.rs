@@ -110,7 +110,7 @@ impl Offline {
             Keystore::recover(&directory, copy.as_deref(), &kit, seal, &*random)
         })
         .await?;
-        self.conclude(keystore, known.is_some(), "platform.recoverKeystore").await
+        self.conclude(keystore, known.as_ref(), "platform.recoverKeystore").await
     }
 
     /// Makes another recovery kit; the one before opens only older copies.
@@ -124,7 +124,7 @@ impl Offline {
             Ok((keystore, kit))
         })
         .await?;
-        self.conclude(keystore, known.is_some(), "platform.newRecoveryKit").await?;
+        self.conclude(keystore, known.as_ref(), "platform.newRecoveryKit").await?;
         Ok(kit)
     }
 
@@ -140,7 +140,7 @@ impl Offline {
             Ok(keystore)
         })
         .await?;
-        self.conclude(keystore, known.is_some(), "platform.changeSeal").await
+        self.conclude(keystore, known.as_ref(), "platform.changeSeal").await
     }
 
     async fn keystore(&self) -> Result<Keystore> {
@@ -175,17 +175,15 @@ impl Offline {
     async fn conclude(
         &self,
         keystore: Keystore,
-        is_known: bool,
+        known: Option<&Known>,
         action: &'static str,
     ) -> Result<Status> {
         let status = keystore.status();
-        if !is_known {
-            return Ok(status);
-        }
+        let Some(known) = known else { return Ok(status) };
         let keystore = Arc::new(keystore);
         let (store, ledger) = self.ledger_of(Arc::clone(&keystore)).await?;
         let mut change = ledger.begin(&Actor::system(TenantId::SYSTEM)).await?;
-        install::store_copy(change.tx(), &keystore).await?;
+        install::store_copy(change.tx(), &keystore, &known.copy).await?;
         change.commit(Event::new(action).with("recoveryKit", status.kit_number.clone())).await?;
         store.close().await;
         Ok(status)

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -11,15 +10,15 @@ use super::{
     install, singleton, tasks,
 };
 use crate::{
-    appliance::{self, Health, Keys, ServedCertificate, Updates},
+    appliance::{Health, Keys, ServedCertificate, Updates},
     audit::{Ledger, Sealer},
     certificates::InternalCa,
     clock::{Clock, Random, Timestamp},
     config::{self, Config, Database},
     error::{Error, Kind, Result},
     identity::{
-        AccessTokens, ApiKeys, Assignments, Explain, Hasher, Login, Newcomers, Passwords, Peppers,
-        Policies, Roles, SessionLimits, Sessions, Setup, Teams, Throttle, Users,
+        ApiKeys, Assignments, Explain, Hasher, Login, Newcomers, Passwords, Peppers, Policies,
+        Roles, SessionLimits, Sessions, Setup, SigningKeys, Teams, Throttle, Users,
     },
     node::paths::Paths,
     observability::{MetricsHandle, Readiness},
@@ -91,13 +90,12 @@ impl App {
             Peppers::new(Secret::new(keystore.password_pepper().expose().to_vec()), Vec::new())?,
             Arc::clone(&random),
         );
-        let token_keys = Arc::new(ArcSwap::from_pointee(appliance::token_keys(&keystore)?));
-        let tokens = AccessTokens::new(Arc::clone(&clock), Arc::clone(&token_keys));
+        let signing = Arc::new(SigningKeys::new(ledger.clone())?);
         let limits = SessionLimits {
             longest: config.session.refresh_hours.duration(),
             idle: config.session.idle_minutes.duration(),
         };
-        let sessions = Arc::new(Sessions::new(ledger.clone(), tokens, limits));
+        let sessions = Arc::new(Sessions::new(ledger.clone(), Arc::clone(&signing), limits));
         let throttle = || Throttle::new(Arc::clone(&clock));
         let heads = config.storage.data_dir.join("audit-heads");
         let certificates = served_certificate.store();
@@ -124,7 +122,7 @@ impl App {
             trail: Trail::new(ledger.clone(), heads.clone()),
             sessions,
             served_certificate,
-            keys: Keys::new(ledger.clone(), token_keys),
+            keys: Keys::new(ledger.clone(), signing),
             health: Health::new(ledger.clone(), node.as_ref()),
             updates: Arc::new(Updates::new(ledger.clone(), node.as_ref())),
             started_at: clock.now(),

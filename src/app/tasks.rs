@@ -8,7 +8,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{App, install, singleton::Keeper};
+use super::{App, singleton::Keeper};
 use crate::{
     appliance::NodeRecords,
     audit::{Ledger, Sealer},
@@ -16,6 +16,10 @@ use crate::{
     node::{client::Client, paths::Paths},
     store::{self, leases::Fence},
 };
+
+/// News of other nodes may be this old when they are committed: a commit may
+/// wait for a standby to come back.
+const LATEST_COMMIT: Duration = Duration::from_mins(1);
 
 /// Starts all of it; everything ends when the application stops.
 pub(super) fn start(app: &App, sealer: Sealer, keeper: Option<Keeper>, node: Option<&Paths>) {
@@ -25,7 +29,7 @@ pub(super) fn start(app: &App, sealer: Sealer, keeper: Option<Keeper>, node: Opt
     seal(app, sealer);
     follow(app);
     follow_certificate(app);
-    keep_keystore_copy(app);
+    follow_keystore(app);
     prune(app);
     sort_samples(app);
     look_after_certificate(app);
@@ -63,13 +67,12 @@ fn follow(app: &App) {
     let (ledger, stopping) = (app.ledger().clone(), app.stopping().clone());
     app.tasks().spawn(async move {
         let mut every = tokio::time::interval(Duration::from_millis(400));
-        let mut seen = HashSet::new();
+        let (mut seen, mut last) = (HashSet::new(), tokio::time::Instant::now());
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
-            // Late commits of other nodes are seen by looking back a little.
-            let since = ledger.clock().now().minus(Duration::from_secs(15));
-            match ledger.follow(since, &seen).await {
+            let asked = tokio::time::Instant::now();
+            match ledger.follow(LATEST_COMMIT + asked.duration_since(last), &seen).await {
                 Ok(news) => {
-                    seen = news;
+                    (seen, last) = (news, asked);
                     reporter.good("the database answers")
                 }
                 Err(error) => reporter.bad(error.message().to_owned()),
@@ -78,25 +81,22 @@ fn follow(app: &App) {
     });
 }
 
-/// Keeps the database's copy of the keystore current. Whoever changes the
-/// keystore stores the copy at once; this is for those who could not.
-fn keep_keystore_copy(app: &App) {
-    let (ledger, stopping) = (app.ledger().clone(), app.stopping().clone());
-    app.tasks().spawn(async move {
+/// Keeps the keystore and its copy in the database in step. Whoever changes the
+/// keystore stores the copy at once; this is for other nodes, and for those who
+/// could not.
+fn follow_keystore(app: &App) {
+    let (app, stopping) = (app.clone(), app.stopping().clone());
+    app.tasks().clone().spawn(async move {
         let mut every = tokio::time::interval(Duration::from_secs(5));
-        let mut stored = 0;
+        let mut failed = false;
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
-            let keystore = ledger.vault().keystore();
-            let generation = keystore.status().generation;
-            if generation == stored {
-                continue;
+            let followed = app.keys().follow().await;
+            if let Err(error) = &followed
+                && !failed
+            {
+                tracing::warn!(error = %error.chain(), "the keystore cannot be compared with its copy in the database; trying again");
             }
-            match install::follow_keystore(ledger.store(), keystore).await {
-                Ok(()) => stored = generation,
-                Err(error) => {
-                    tracing::warn!(error = %error.chain(), "the keystore cannot be copied to the database; trying again");
-                }
-            }
+            failed = followed.is_err();
         }
     });
 }
@@ -195,7 +195,7 @@ async fn prune_once(ledger: &Ledger, fence: &Fence) -> crate::error::Result<()> 
     let now = ledger.clock().now();
     let mut tx = ledger.store().begin().await?;
     store::idempotency::prune(&mut tx, now.minus(DAY)).await?;
-    store::invalidation::prune(&mut tx, now.minus(Duration::from_hours(1))).await?;
+    store::invalidation::prune(&mut tx, Duration::from_hours(1)).await?;
     store::one_time::prune(&mut tx, now).await?;
     store::enrolment::prune_tokens(&mut tx, now.minus(WEEK)).await?;
     store::users::prune_history(&mut tx, MAX_HISTORY).await?;

@@ -1,12 +1,13 @@
 //! The only way to change something: a transaction that ends with a record.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
 
 use super::{chain, event::Event};
 use crate::{
-    clock::{Clock, Random, Timestamp},
+    clock::{Clock, Random},
     error::{Error, Kind, Result},
     ids::{AuditId, TenantId},
     observability::metrics,
@@ -23,7 +24,11 @@ pub struct Ledger {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     epochs: Arc<Epochs>,
+    fleet: Arc<watch::Sender<u64>>,
 }
+
+/// What news are about that concern no tenant's rights.
+const FLEET: &str = "fleet";
 
 /// A transaction under way. Dropped, it changes nothing and leaves no record.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub struct Change {
     tx: Tx,
     actor: Actor,
     outdated: Vec<TenantId>,
+    outdates_fleet: bool,
     /// The outcomes of its records.
     recorded: Vec<&'static str>,
 }
@@ -45,7 +51,7 @@ impl Ledger {
         random: Arc<dyn Random>,
         epochs: Arc<Epochs>,
     ) -> Self {
-        Self { store, vault, clock, random, epochs }
+        Self { store, vault, clock, random, epochs, fleet: Arc::default() }
     }
 
     /// The store, for reading.
@@ -73,6 +79,11 @@ impl Ledger {
         &self.epochs
     }
 
+    /// Changes when another node has changed which clusters and tenants there are.
+    pub fn fleet_news(&self) -> watch::Receiver<u64> {
+        self.fleet.subscribe()
+    }
+
     /// Begins a change by `actor` in its tenant.
     pub async fn begin(&self, actor: &Actor) -> Result<Change> {
         let tx = self.store.begin().await?;
@@ -81,6 +92,7 @@ impl Ledger {
             tx,
             actor: actor.clone(),
             outdated: Vec::new(),
+            outdates_fleet: false,
             recorded: Vec::new(),
         })
     }
@@ -95,18 +107,20 @@ impl Ledger {
         Ok(())
     }
 
-    /// Reads what other nodes (or a command on the console) have announced
-    /// since `since` and outdates the caches here. `seen` is what the call
+    /// Reads what other nodes (or a command on the console) have announced in
+    /// the time of `back` and outdates the caches here. `seen` is what the call
     /// before has read; the answer is for the next one. Run at least twice a second.
     pub async fn follow(
         &self,
-        since: Timestamp,
+        back: Duration,
         seen: &HashSet<AuditId>,
     ) -> Result<HashSet<AuditId>> {
-        let news = invalidation::since(&mut self.store.read().await?, since).await?;
+        let news = invalidation::within(&mut self.store.read().await?, back).await?;
         for item in news.iter().filter(|item| !seen.contains(&item.id)) {
             if let Ok(tenant) = item.subject.parse::<TenantId>() {
                 self.epochs.bump(tenant);
+            } else if item.subject == FLEET {
+                self.fleet.send_modify(|count| *count += 1);
             }
         }
         Ok(news.into_iter().map(|item| item.id).collect())
@@ -135,6 +149,12 @@ impl Change {
         if !self.outdated.contains(&tenant) {
             self.outdated.push(tenant);
         }
+    }
+
+    /// Says that clusters or tenants come, go or get other names: every other
+    /// node compares what it knows of them with the store.
+    pub fn outdate_fleet(&mut self) {
+        self.outdates_fleet = true;
     }
 
     /// What the same request with the same idempotency key has led to, if it was
@@ -218,10 +238,13 @@ impl Change {
     }
 
     async fn complete(mut self) -> Result<()> {
-        let now = self.ledger.clock.now();
         for tenant in &self.outdated {
             let id = AuditId::random(self.ledger.random());
-            invalidation::insert(&mut self.tx, id, &tenant.to_string(), now).await?;
+            invalidation::insert(&mut self.tx, id, &tenant.to_string()).await?;
+        }
+        if self.outdates_fleet && self.ledger.store.is_shared() {
+            let id = AuditId::random(self.ledger.random());
+            invalidation::insert(&mut self.tx, id, FLEET).await?;
         }
         self.tx.commit().await?;
         for tenant in self.outdated {

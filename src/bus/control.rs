@@ -11,9 +11,12 @@ mod requests;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use async_nats::{Auth, Client, ConnectOptions, Event};
+use async_nats::{Auth, Client, ConnectOptions, Event, Message};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{
+    StreamExt,
+    stream::{BoxStream, SelectAll},
+};
 use nkeys::KeyPair;
 use tokio::{
     sync::{mpsc, watch},
@@ -36,13 +39,15 @@ use crate::{
     ids::{ClusterId, TenantId},
 };
 use accounts::Accounts;
-use inbound::{InboundCounts, Pump};
+use inbound::{InboundCounts, Pump, Way};
 use presence::Presence;
 use requests::Requests;
 
 /// Messages that one subscription may hold before the client drops some. The
 /// pump never waits, so this is for moments when the process gets no CPU.
 const SUBSCRIPTION_CAPACITY: usize = 128 * 1024;
+/// The nodes that share agents' reports among them.
+const QUEUE: &str = "palisade";
 /// How long a broker that somebody else runs may take to start.
 const STARTING: Duration = Duration::from_secs(10);
 /// How often silent agents are forgotten.
@@ -65,7 +70,9 @@ pub struct Control {
 impl Control {
     /// Connects to the broker's WebSocket listener, waiting up to ten seconds for
     /// a broker that is still starting, brings its accounts up to
-    /// date, and begins to receive. [`crate::error::Kind::Unavailable`] if the broker cannot be
+    /// date, and begins to receive. With `has_peers` other nodes on other brokers
+    /// hear the same agents: all of them hear everything, and one of them
+    /// acknowledges a report. [`crate::error::Kind::Unavailable`] if the broker cannot be
     /// reached or does not let us in.
     pub async fn connect(
         websocket: SocketAddr,
@@ -73,13 +80,15 @@ impl Control {
         wanted: HashMap<TenantId, Revocations>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        has_peers: bool,
     ) -> Result<(Self, mpsc::Receiver<Inbound>)> {
         let stop = CancellationToken::new();
         let (system, system_up) = connect(websocket, Role::System, &trust, &clock).await?;
         let presence = Presence::new();
         tokio::spawn(presence.clone().follow(system.clone(), system_up.clone(), stop.clone()));
-        let accounts =
-            Arc::new(Accounts::new(system, Arc::clone(&trust), Arc::clone(&clock), wanted));
+        let (of_accounts, for_accounts) = (Arc::clone(&trust), Arc::clone(&clock));
+        let accounts = Accounts::new(system, of_accounts, for_accounts, wanted, has_peers);
+        let accounts = Arc::new(accounts);
         let first = accounts.reconcile().await?;
         info!(?first, "the message broker's accounts are up to date");
         tokio::spawn(keep_reconciled(Arc::clone(&accounts), system_up, stop.clone()));
@@ -91,8 +100,20 @@ impl Control {
         let subscribe = async |prefix| client.subscribe(format!("{prefix}.*.>")).await;
         let up = subscribe(subject::UP).await.map_err(Error::internal)?;
         let ctl = subscribe(subject::CTL).await.map_err(Error::internal)?;
+        let mut sources = vec![
+            up.map(|message| (Way::Up, message)).boxed(),
+            ctl.map(move |message| (if has_peers { Way::Overheard } else { Way::Ctl }, message))
+                .boxed(),
+        ];
+        if has_peers {
+            let reports = format!("{}.*.*.{}", subject::CTL, subject::REPORT);
+            let shared = client.queue_subscribe(reports, QUEUE.to_owned()).await;
+            let shared = shared.map_err(Error::internal)?;
+            sources.push(shared.map(|message| (Way::Shared, message)).boxed());
+        }
         client.flush().await.map_err(Error::internal)?;
-        tokio::spawn(receive(pump, requests.clone(), up, ctl, stop.clone()));
+        let messages = futures_util::stream::select_all(sources);
+        tokio::spawn(receive(pump, requests.clone(), messages, stop.clone()));
         Ok((
             Self { client, accounts, requests, counts, presence, connected, stop, first },
             receiver,
@@ -278,18 +299,22 @@ async fn keep_reconciled(
 async fn receive(
     mut pump: Pump,
     requests: Requests,
-    mut up: async_nats::Subscriber,
-    mut ctl: async_nats::Subscriber,
+    mut messages: SelectAll<BoxStream<'static, (Way, Message)>>,
     stop: CancellationToken,
 ) {
     let mut tidy = tokio::time::interval(TIDY_EVERY);
     tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            Some(message) = up.next() => pump.take(subject::UP, message, Instant::now()),
-            Some(message) = ctl.next() => if let Some(message) = requests.settle(message) {
-                pump.take(subject::CTL, message, Instant::now());
-            },
+            Some((way, message)) = messages.next() => {
+                let message = match way {
+                    Way::Up | Way::Shared => Some(message),
+                    Way::Ctl | Way::Overheard => requests.settle(message),
+                };
+                if let Some(message) = message {
+                    pump.take(way, message, Instant::now());
+                }
+            }
             now = tidy.tick() => pump.forget_silent(now),
             () = stop.cancelled() => break,
             else => break,

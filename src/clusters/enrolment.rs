@@ -104,11 +104,12 @@ impl Clusters {
         } else {
             return Err(token_used());
         }
+        change.outdate_fleet();
         change.commit(event.with("publicKey", key.to_string())).await?;
 
         let earlier: Vec<AgentPublicKey> =
             earlier.iter().filter_map(|key| key.parse().ok()).collect();
-        self.wire.revoke(tenant, &earlier, now).await;
+        self.cut_off(tenant, &earlier, now).await;
         self.enrolled(tenant, cluster, expires_at);
         Ok(enrolment(cluster, jwt, expires_at, now))
     }

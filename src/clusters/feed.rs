@@ -16,13 +16,18 @@ use std::{
 
 use tokio::{
     sync::mpsc,
-    time::{Interval, MissedTickBehavior, interval},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Cluster, Clusters, Credential, credentials, registry::Unwritten, statistics};
+use super::{
+    Cluster, Clusters, Credential, credentials,
+    registry::{Listening, Unwritten},
+    statistics,
+};
 use crate::{
-    bus::{Inbound, InboundKind, Reply, control::Room},
+    bus::{AgentPublicKey, Inbound, InboundKind, Reply, control::Room},
+    clock::Timestamp,
     error::Result,
     ids::{ClusterId, TenantId},
     observability::metrics,
@@ -35,16 +40,28 @@ const WRITE_EVERY: Duration = Duration::from_millis(500);
 const ROWS_AT_ONCE: usize = 500;
 /// How often silence is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often store, memory and bus are compared.
+/// How often store, memory and bus are compared when nobody tells of changes…
 const COMPARE_EVERY: Duration = Duration::from_secs(30);
+/// …and the least time between two comparisons when somebody does.
+const COMPARE_PAUSE: Duration = Duration::from_millis(300);
+/// How often reports that other nodes have stored are read too.
+const REPORTS_EVERY: Duration = Duration::from_mins(5);
+/// How often what another node has changed meanwhile is looked for.
+const ROUNDS: usize = 4;
 
 /// Agents that wait for an acknowledgement, with their place in the queue.
 type Waiting = Mutex<Vec<(Reply, Option<Room>)>>;
 
 impl Clusters {
     /// Takes what agents say until `stopping`, then writes what is left. Run
-    /// it once. Without `inbound` (no bus) only silence is noticed.
-    pub async fn run(&self, inbound: Option<mpsc::Receiver<Inbound>>, stopping: CancellationToken) {
+    /// it once. Without `inbound` (no bus) only silence is noticed. Of several
+    /// nodes, which hear the same, the one that `leads` writes it.
+    pub async fn run(
+        &self,
+        inbound: Option<mpsc::Receiver<Inbound>>,
+        stopping: CancellationToken,
+        leads: impl Fn() -> bool + Send + Sync,
+    ) {
         let waiting = Waiting::default();
         // One task, so that nothing here runs twice at once; what waits for the
         // store lets the others go on.
@@ -52,7 +69,7 @@ impl Clusters {
         let write = async {
             let mut due = ticks(WRITE_EVERY);
             while stopping.run_until_cancelled(due.tick()).await.is_some() {
-                self.write(&waiting).await;
+                self.write(&waiting, leads()).await;
             }
         };
         let look = async {
@@ -66,22 +83,18 @@ impl Clusters {
             let mut due = ticks(statistics::STEP);
             loop {
                 due.tick().await;
-                self.measure().await;
+                if leads() {
+                    self.measure().await;
+                }
             }
         };
-        let compare = async {
-            let mut due = ticks(COMPARE_EVERY);
-            loop {
-                due.tick().await;
-                self.compare().await;
-            }
-        };
+        let compare = self.keep_compared();
         let others = async {
             tokio::join!(self.take_all(inbound, &waiting), look, measure, compare);
         };
         let others = stopping.run_until_cancelled(others);
         tokio::join!(write, others);
-        self.write(&waiting).await;
+        self.write(&waiting, leads()).await;
     }
 
     async fn take_all(&self, inbound: Option<mpsc::Receiver<Inbound>>, waiting: &Waiting) {
@@ -94,10 +107,13 @@ impl Clusters {
                     self.registry.heartbeat(tenant, cluster, &heartbeat);
                 }
                 InboundKind::Report(report, reply) => {
-                    if self.registry.report(tenant, cluster, *report) {
+                    if self.registry.report(tenant, cluster, *report, true) {
                         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                         waiting.push((reply, room));
                     }
+                }
+                InboundKind::Overheard(report) => {
+                    self.registry.report(tenant, cluster, *report, false);
                 }
                 InboundKind::Other { verb, .. } => {
                     tracing::debug!(cluster.id = %cluster, verb, "an agent says what nobody here knows");
@@ -107,11 +123,11 @@ impl Clusters {
     }
 
     /// Writes what has changed and then acknowledges the reports in it.
-    async fn write(&self, waiting: &Waiting) {
+    async fn write(&self, waiting: &Waiting, leads: bool) {
         // In this order: what waits now is in memory already, so it is either
         // among the unwritten or was written before.
         let waiting = mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        let unwritten = self.registry.unwritten();
+        let unwritten = self.registry.unwritten(leads);
         let mut all_written = true;
         for chunk in unwritten.chunks(ROWS_AT_ONCE) {
             if let Err(error) = self.write_chunk(chunk).await {
@@ -157,22 +173,45 @@ impl Clusters {
     }
 
     /// Makes up for whatever was missed: changes by another node or by hand,
-    /// and what the bus could not be told.
-    async fn compare(&self) {
-        if let Err(error) = self.compare_once().await {
-            tracing::warn!(
-                error = %error.chain(),
-                "clusters and the message bus could not be compared with the store; trying again"
-            );
+    /// what the bus could not be told, and reports that came while we did not hear.
+    async fn keep_compared(&self) {
+        let is_shared = self.ledger.store().is_shared();
+        let mut due = ticks(COMPARE_EVERY);
+        let mut news = self.ledger.fleet_news();
+        // Since when we heard when reports were read last, and when that was.
+        let mut known: Option<(Listening, Instant)> = None;
+        loop {
+            tokio::select! {
+                _ = due.tick() => {}
+                Ok(()) = news.changed() => {}
+            }
+            let listening = self.registry.listening();
+            let is_known = |(then, at): (Listening, Instant)| {
+                then == listening && at.elapsed() < REPORTS_EVERY
+            };
+            let reports = is_shared && !known.is_some_and(is_known);
+            let began = Instant::now();
+            match self.compare_once(reports).await {
+                Ok(()) if reports => known = Some((listening, began)),
+                Ok(()) => {}
+                Err(error) => tracing::warn!(
+                    error = %error.chain(),
+                    "clusters and the message bus could not be compared with the store; trying again"
+                ),
+            }
+            sleep(COMPARE_PAUSE).await;
         }
     }
 
-    pub(super) async fn compare_once(&self) -> Result<()> {
+    pub(super) async fn compare_once(&self, reports: bool) -> Result<()> {
         let began = self.registry.uptime();
-        let told = self.wire.told().await;
         let mut tx = self.ledger.store().read().await?;
         let mut credentials = credentials(&mut tx).await?;
-        let rows = store::clusters::all_without_reports(&mut tx).await?;
+        let rows = if reports {
+            store::clusters::all(&mut tx).await?
+        } else {
+            store::clusters::all_without_reports(&mut tx).await?
+        };
         drop(tx);
         let known: HashSet<_> = rows.iter().map(|row| row.id).collect();
         for row in rows {
@@ -180,8 +219,32 @@ impl Clusters {
             self.registry.put(Cluster::from_row(row, credential));
         }
         self.registry.retain(&known, began);
-        self.wire.reconcile(told, self.accounts().await?).await;
+        self.tell_bus().await
+    }
+
+    /// Tells the bus what the store says of tenants and of agents that were cut
+    /// off. An account has all of it, whoever writes it: another node may have
+    /// written one meanwhile with what we had not read, or the other way round.
+    /// So the store is read again until it says nothing new.
+    async fn tell_bus(&self) -> Result<()> {
+        for _ in 0..ROUNDS {
+            let told = self.wire.told().await;
+            if !self.wire.reconcile(told, self.accounts().await?).await {
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// Cuts agents off, whose keys are revoked in the store.
+    pub(super) async fn cut_off(&self, tenant: TenantId, keys: &[AgentPublicKey], at: Timestamp) {
+        if keys.is_empty() {
+            return;
+        }
+        if let Err(error) = self.tell_bus().await {
+            tracing::warn!(error = %error.chain(), "the store does not say who else is cut off");
+            self.wire.revoke(tenant, keys, at).await;
+        }
     }
 }
 

@@ -40,6 +40,7 @@ impl Clusters {
         let event = Event::new("cluster.update").on(id).in_project(row.project_id);
         let row = store::clusters::ClusterRow { has_kubeconfig: true, ..row };
         let shown = self.shown(change.tx(), row).await?;
+        change.outdate_fleet();
         change.commit(event.with("kubeconfig", "stored")).await?;
         self.registry.put(shown.cluster);
         Ok(())

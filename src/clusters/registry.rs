@@ -29,6 +29,9 @@ const STORED_HEARTBEAT_AGE: Duration = Duration::from_mins(1);
 /// Changes that a slow listener may be behind before it is told to start over.
 const CHANGES_KEPT: usize = 4_096;
 
+/// A report that is older than this has been stored by whoever acknowledged it.
+const STORED_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long a deleted cluster is remembered: longer than reading the store takes.
 const GRAVES_KEPT: Duration = Duration::from_mins(5);
 
@@ -65,7 +68,7 @@ pub(super) struct Registry {
 }
 
 /// Since when we hear, in uptime; `None` while the bus is down.
-type Listening = Option<Duration>;
+pub(super) type Listening = Option<Duration>;
 
 /// Moments here are uptimes: silence must not be judged by a clock that jumps.
 #[derive(Debug)]
@@ -76,6 +79,11 @@ struct Entry {
     failing_probes: u32,
     stored: Option<Duration>,
     phase_unwritten: bool,
+    /// When the agent has told its report.
+    reported: Option<Duration>,
+    /// Whether the store is known to have the report.
+    report_stored: bool,
+    /// Whether the agent waits for us to store it.
     report_unwritten: bool,
 }
 
@@ -88,8 +96,26 @@ impl Entry {
             failing_probes: 0,
             stored: None,
             phase_unwritten: false,
+            reported: None,
+            report_stored: true,
             report_unwritten: false,
         }
+    }
+
+    /// Takes the report that the store has instead of one that was told before
+    /// it, or missed. Says whether it is another.
+    fn catch_up(&mut self, stored: Cluster, uptime: Duration) -> bool {
+        let is_recent = |told| uptime.saturating_sub(told) < STORED_WITHIN;
+        if stored.report.is_none()
+            || stored.report == self.cluster.report
+            || self.reported.is_some_and(is_recent)
+        {
+            return false;
+        }
+        self.cluster.report = stored.report;
+        self.cluster.agent_version = stored.agent_version;
+        self.report_stored = true;
+        true
     }
 
     fn known<'a>(&'a self, registry: &Registry, uptime: Duration) -> Known<'a> {
@@ -120,14 +146,14 @@ impl Entry {
         true
     }
 
-    fn is_unwritten(&self, uptime: Duration) -> bool {
+    fn is_unwritten(&self, uptime: Duration, leads: bool) -> bool {
         let heartbeat_is_old = match (self.heard, self.stored) {
             (Some(heard), Some(stored)) => {
                 heard > stored && uptime.saturating_sub(stored) >= STORED_HEARTBEAT_AGE
             }
             (heard, _) => heard.is_some(),
         };
-        self.phase_unwritten || self.report_unwritten || heartbeat_is_old
+        self.report_unwritten || (leads && (self.phase_unwritten || heartbeat_is_old))
     }
 }
 
@@ -149,7 +175,8 @@ impl Registry {
         *listening = hearing.then(|| listening.unwrap_or_else(|| self.clock.uptime()));
     }
 
-    fn listening(&self) -> Listening {
+    /// Since when agents can be heard.
+    pub(super) fn listening(&self) -> Listening {
         *self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -192,8 +219,15 @@ impl Registry {
     }
 
     /// An agent tells the state of its cluster. Answers whether the cluster is
-    /// known; if so, the report is among [`Registry::unwritten`] or was written before.
-    pub(super) fn report(&self, tenant: TenantId, cluster: ClusterId, report: Report) -> bool {
+    /// known; if so and we are to `store` it, the report is among
+    /// [`Registry::unwritten`] or was written before.
+    pub(super) fn report(
+        &self,
+        tenant: TenantId,
+        cluster: ClusterId,
+        report: Report,
+        store: bool,
+    ) -> bool {
         let (now, uptime) = (self.clock.now(), self.clock.uptime());
         let mut entries = self.entries();
         let Some(entry) = owned(&mut entries, tenant, cluster) else { return false };
@@ -204,8 +238,10 @@ impl Registry {
         if is_news {
             entry.cluster.agent_version = Some(report.agent_version.chars().take(64).collect());
             entry.cluster.report = Some(Arc::new(report));
-            entry.report_unwritten = true;
+            entry.report_stored = false;
         }
+        entry.reported = Some(uptime);
+        entry.report_unwritten |= store && !entry.report_stored;
         if entry.decide(self, uptime) || is_news {
             self.announce(&entry.cluster);
         }
@@ -224,13 +260,14 @@ impl Registry {
         }
     }
 
-    /// Takes what the store does not have yet. If writing fails, give the
-    /// identifiers back to [`Registry::not_written`].
-    pub(super) fn unwritten(&self) -> Vec<Unwritten> {
+    /// Takes what the store does not have yet: the reports that we are to store,
+    /// and if this node `leads`, phases and heartbeats too, which all nodes know.
+    /// If writing fails, give it back to [`Registry::not_written`].
+    pub(super) fn unwritten(&self, leads: bool) -> Vec<Unwritten> {
         let uptime = self.clock.uptime();
         let mut entries = self.entries();
-        let due = entries.values_mut().filter(|entry| entry.is_unwritten(uptime));
-        due.map(|entry| {
+        let due = entries.values_mut().filter(|entry| entry.is_unwritten(uptime, leads));
+        let unwritten = due.map(|entry| {
             let cluster = &entry.cluster;
             let report = entry.report_unwritten.then_some(cluster.report.as_deref()).flatten();
             let observation = Observation {
@@ -242,10 +279,14 @@ impl Registry {
             let unwritten = (cluster.tenant, cluster.id, observation);
             entry.stored = entry.heard;
             entry.phase_unwritten = false;
+            entry.report_stored |= entry.report_unwritten;
             entry.report_unwritten = false;
             unwritten
-        })
-        .collect()
+        });
+        // In an order that all nodes share, so that none waits for one that waits for it.
+        let mut unwritten: Vec<_> = unwritten.collect();
+        unwritten.sort_unstable_by_key(|(_, cluster, _)| *cluster);
+        unwritten
     }
 
     /// Says that these could not be written after all.
@@ -254,7 +295,10 @@ impl Registry {
         for (tenant, cluster, observation) in unwritten {
             if let Some(entry) = owned(&mut entries, *tenant, *cluster) {
                 entry.phase_unwritten = true;
-                entry.report_unwritten |= observation.report.is_some();
+                if observation.report.is_some() {
+                    entry.report_stored = false;
+                    entry.report_unwritten = true;
+                }
             }
         }
     }
@@ -316,16 +360,20 @@ impl Registry {
                 let credential = cluster.credential.expires_at > mine.credential.expires_at;
                 if renamed {
                     mine.version = cluster.version;
-                    mine.name = cluster.name;
+                    mine.name.clone_from(&cluster.name);
                 }
                 if credential {
                     mine.credential = cluster.credential;
                 }
                 mine.has_kubeconfig |= kubeconfig;
-                if !(renamed || kubeconfig || credential) {
+                let report = entry.catch_up(cluster, added);
+                if report {
+                    entry.decide(self, added);
+                }
+                if !(renamed || kubeconfig || credential || report) {
                     return;
                 }
-                mine.clone()
+                entry.cluster.clone()
             }
         };
         self.announce(&changed);

@@ -90,6 +90,7 @@ impl Clusters {
         let names = names(change.tx(), tenant).await?;
         let event = Event::new("cluster.import").on(cluster.id).in_project(cluster.project);
         let event = event.with("name", cluster.name.clone());
+        change.outdate_fleet();
         change.commit_with(event, &remembered).await?;
         self.registry.put(cluster.clone());
         Ok(Imported { cluster: shown(cluster, &names), import })
@@ -151,6 +152,7 @@ impl Clusters {
         let event = Event::new("cluster.update").on(id).in_project(row.project_id);
         let event = event.with("name", row.name.clone());
         let shown = self.shown(change.tx(), row).await?;
+        change.outdate_fleet();
         change.commit(event).await?;
         self.registry.put(shown.cluster.clone());
         Ok(shown)
@@ -168,10 +170,11 @@ impl Clusters {
             return Err(no_cluster());
         }
         let event = Event::new("cluster.delete").on(id).in_project(row.project_id);
+        change.outdate_fleet();
         change.commit(event.with("name", row.name)).await?;
         self.registry.remove(tenant, id);
         let keys: Vec<AgentPublicKey> = keys.iter().filter_map(|key| key.parse().ok()).collect();
-        self.wire.revoke(tenant, &keys, now).await;
+        self.cut_off(tenant, &keys, now).await;
         Ok(())
     }
 

@@ -340,7 +340,7 @@ async fn what_another_node_changed_is_taken_over() {
     let mut tx = given.app.ledger().store().begin().await.expect("begin");
     store::clusters::rename(&mut tx, given.tenant, id, "core", 1).await.expect("renamed");
     tx.commit().await.expect("commit");
-    given.clusters().compare_once().await.expect("compared");
+    given.clusters().compare_once(false).await.expect("compared");
     let Ok(Change::Changed(shown)) = changes.try_recv() else { panic!("no change") };
     assert_eq!(shown.name, "core");
 
@@ -348,6 +348,6 @@ async fn what_another_node_changed_is_taken_over() {
     let mut tx = given.app.ledger().store().begin().await.expect("begin");
     store::clusters::delete(&mut tx, given.tenant, id).await.expect("deleted");
     tx.commit().await.expect("commit");
-    given.clusters().compare_once().await.expect("compared");
+    given.clusters().compare_once(false).await.expect("compared");
     assert!(matches!(changes.try_recv(), Ok(Change::Deleted { cluster, .. }) if cluster == id));
 }

@@ -4,7 +4,7 @@
 //! Must not know: clusters or the store.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -56,9 +56,9 @@ impl Wire {
         }
     }
 
-    /// Lets a tenant in, or replaces its revocations.
-    pub(super) async fn put(&self, mut account: TenantAccount) {
-        let Ok(bus) = self.bus() else { return };
+    /// Lets a tenant in, or replaces its revocations; answers whether the bus was told.
+    pub(super) async fn put(&self, mut account: TenantAccount) -> bool {
+        let Ok(bus) = self.bus() else { return false };
         let mut told = self.told.lock().await;
         // Somebody may have been cut off since the account was read.
         for (key, at) in told.get(&account.tenant).into_iter().flatten() {
@@ -66,17 +66,23 @@ impl Wire {
             *known = (*known).max(*at);
         }
         match bus.add_tenant(account.clone()).await {
-            Ok(()) => drop(told.insert(account.tenant, account.revocations)),
+            Ok(()) => {
+                told.insert(account.tenant, account.revocations);
+                true
+            }
             Err(error) => not_told(account.tenant, &error),
         }
     }
 
-    /// Cuts a tenant off.
-    pub(super) async fn remove(&self, tenant: TenantId) {
-        let Ok(bus) = self.bus() else { return };
+    /// Cuts a tenant off; answers whether the bus was told.
+    pub(super) async fn remove(&self, tenant: TenantId) -> bool {
+        let Ok(bus) = self.bus() else { return false };
         let mut told = self.told.lock().await;
         match bus.remove_tenant(tenant).await {
-            Ok(()) => drop(told.remove(&tenant)),
+            Ok(()) => {
+                told.remove(&tenant);
+                true
+            }
             Err(error) => not_told(tenant, &error),
         }
     }
@@ -89,7 +95,9 @@ impl Wire {
         for key in keys {
             match bus.revoke(tenant, key, at).await {
                 Ok(()) => drop(told.entry(tenant).or_default().insert(key.clone(), at)),
-                Err(error) => not_told(tenant, &error),
+                Err(error) => {
+                    not_told(tenant, &error);
+                }
             }
         }
     }
@@ -99,20 +107,21 @@ impl Wire {
         self.told.lock().await.clone()
     }
 
-    /// Tells the bus whatever it does not know of the store's tenants. `told`
-    /// is what it knew before `wanted` was read: a tenant made in between is
-    /// in neither and stays.
+    /// Tells the bus whatever it does not know of the store's tenants, and
+    /// answers whether it was told something. `told` is what it knew before
+    /// `wanted` was read: a tenant made in between is in neither and stays.
     pub(super) async fn reconcile(
         &self,
         told: HashMap<TenantId, Revocations>,
         wanted: Vec<TenantAccount>,
-    ) {
+    ) -> bool {
         if self.bus().is_err() {
-            return;
+            return false;
         }
-        let gone = told.keys().filter(|id| !wanted.iter().any(|account| account.tenant == **id));
-        for tenant in gone {
-            self.remove(*tenant).await;
+        let mut was_told = false;
+        let wanted_ids: HashSet<_> = wanted.iter().map(|account| account.tenant).collect();
+        for tenant in told.keys().filter(|id| !wanted_ids.contains(*id)) {
+            was_told |= self.remove(*tenant).await;
         }
         for account in wanted {
             let known = told.get(&account.tenant);
@@ -121,15 +130,17 @@ impl Wire {
                 account.revocations.iter().all(|(key, at)| known.get(key) >= Some(at))
             });
             if !is_current {
-                self.put(account).await;
+                was_told |= self.put(account).await;
             }
         }
+        was_told
     }
 }
 
-fn not_told(tenant: TenantId, error: &Error) {
+fn not_told(tenant: TenantId, error: &Error) -> bool {
     tracing::warn!(
         tenant = %tenant, error = %error.chain(),
         "the message bus could not be told of a change in tenant {tenant}; trying again within half a minute"
     );
+    false
 }

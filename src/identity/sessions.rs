@@ -20,7 +20,8 @@ use super::{
     caller::Caller,
     one_time::{ApiKeySecret, OneTimeSecret, Purpose},
     rights::load_grants,
-    tokens::AccessTokens,
+    signing::SigningKeys,
+    tokens::{AccessTokens, Claims, TokenRefused},
 };
 use crate::{
     audit::{Change, Event, Ledger, Outcome},
@@ -71,6 +72,7 @@ pub struct SignedIn {
 pub struct Sessions {
     ledger: Ledger,
     tokens: AccessTokens,
+    signing: Arc<SigningKeys>,
     limits: SessionLimits,
     cache: RwLock<HashMap<CacheKey, Entry>>,
 }
@@ -96,9 +98,10 @@ fn ended() -> Error {
 }
 
 impl Sessions {
-    /// Sessions with these limits.
-    pub fn new(ledger: Ledger, tokens: AccessTokens, limits: SessionLimits) -> Self {
-        Self { ledger, tokens, limits, cache: RwLock::default() }
+    /// Sessions with these limits, whose tokens are signed with `signing`.
+    pub fn new(ledger: Ledger, signing: Arc<SigningKeys>, limits: SessionLimits) -> Self {
+        let tokens = AccessTokens::new(Arc::clone(ledger.clock()), Arc::clone(signing.live()));
+        Self { ledger, tokens, signing, limits, cache: RwLock::default() }
     }
 
     /// Who stands behind a bearer token or cookie: an access token or an API key.
@@ -107,8 +110,7 @@ impl Sessions {
         if ApiKeySecret::looks_like_one(credential) {
             return self.authenticate_key(credential).await;
         }
-        let claims =
-            self.tokens.verify(credential).map_err(|refused| ended().caused_by(refused))?;
+        let claims = self.verify(credential).await?;
         let key = CacheKey::Session(claims.session);
         let mut caller = match self.cached(key) {
             Some(entry) => entry.caller,
@@ -123,6 +125,14 @@ impl Sessions {
             return Err(ended());
         }
         Ok(caller)
+    }
+
+    async fn verify(&self, token: &str) -> Result<Claims> {
+        let mut verified = self.tokens.verify(token);
+        if verified == Err(TokenRefused::UnknownHeader) && self.signing.look_again().await {
+            verified = self.tokens.verify(token);
+        }
+        verified.map_err(|refused| ended().caused_by(refused))
     }
 
     async fn authenticate_key(&self, text: &str) -> Result<Caller> {

@@ -150,17 +150,16 @@ impl Setup {
             created_at: now,
         };
         store::assignments::insert(change.tx(), TenantId::SYSTEM, &assignment).await?;
-        let kit = self
-            .ledger
-            .vault()
-            .keystore()
-            .new_recovery_kit(&**self.ledger.clock(), self.ledger.random())?;
+        let vault = Arc::clone(self.ledger.vault());
+        let clock = Arc::clone(self.ledger.clock());
+        let drafted = vault.draft(change.tx(), move |keystore, random| {
+            keystore.draft_recovery_kit(&*clock, random)
+        });
+        let (kit, draft) = drafted.await?;
         store::users::note_login(change.tx(), TenantId::SYSTEM, user, now).await?;
-        let keystore = self.ledger.vault().keystore();
-        let id = keystore.installation_id().to_string();
-        store::installation::store_keystore(change.tx(), &id, &keystore.export_sealed()).await?;
         change.also(TenantId::SYSTEM, Event::new("platform.setup").on_kind("user", user)).await?;
         let signed_in = self.sessions.begin(change, TenantId::SYSTEM, user, request).await?;
+        vault.adopt(draft).await?;
         Ok(SetupDone { recovery_kit: kit.text(), signed_in })
     }
 }

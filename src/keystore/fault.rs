@@ -66,6 +66,8 @@ pub(super) enum Fault {
     ChangedElsewhere,
     /// The keystore on disk is older than what this process has read from it.
     RolledBack,
+    /// Another keystore of this installation has counted as many changes, and others.
+    Forked(u64),
     /// Keys were rotated too often for the old ones to remain valid for their time.
     TooManyRotations,
     /// The operating system refused.
@@ -118,6 +120,7 @@ impl Fault {
             Self::CopyIsOlder { .. } => (Kind::Conflict, "sealed-copy-older"),
             Self::ChangedElsewhere => (Kind::Conflict, "keystore-changed"),
             Self::RolledBack => (Kind::Conflict, "keystore-rolled-back"),
+            Self::Forked(_) => (Kind::Conflict, "keystore-forked"),
             Self::TooManyRotations => (Kind::RateLimited, "too-many-rotations"),
             Self::Io { source, .. } if is_full(source) => (Kind::StorageFull, "storage-full"),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -168,6 +171,9 @@ impl Fault {
             ),
             Self::RolledBack => format!(
                 "The keystore in {place} was replaced by an older one while it was in use. Nothing was changed."
+            ),
+            Self::Forked(change) => format!(
+                "The keystore in {place} and its copy in the database went different ways (change {change}). Nothing was changed."
             ),
             refused => format!(
                 "The keystore in {place} cannot be opened: {}. Nothing was changed.",
@@ -266,6 +272,9 @@ impl Fault {
             }
             Self::RolledBack => {
                 "Put the newer one back, or restart the service if the older one is meant.".to_owned()
+            }
+            Self::Forked(_) => {
+                "Run `palisade keys recover` with the recovery kit: it takes the copy of the database.".to_owned()
             }
             Self::Io { source, .. } if is_full(source) => {
                 "Make room on this disk and try again; the keystore is intact.".to_owned()

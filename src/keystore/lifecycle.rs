@@ -235,6 +235,36 @@ impl Keystore {
         self.change(|_, base| Ok((base.file.generation != before, None)))
     }
 
+    /// The next generation with another recovery kit, not in force yet: to be
+    /// stored where other nodes find it, and then to be [adopted](Self::adopt).
+    /// Errors as [`Keystore::new_recovery_kit`].
+    pub fn draft_recovery_kit(
+        &self,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<(RecoveryKit, Option<Vec<u8>>)> {
+        let kit = RecoveryKit::new(self.fixed.installation, clock, random);
+        let sealed = self.change(|_, base| {
+            let next = base.with_kit(&kit, random)?;
+            Ok((next.sealed(base.secrets.clone(), random).bytes.to_vec(), None))
+        })?;
+        Ok((kit, Some(sealed)))
+    }
+
+    /// Takes over a sealed copy that is newer, whoever has made it, if it is
+    /// sealed as this keystore is; says whether it was newer.
+    ///
+    /// `Conflict` (`keystore-forked`) for another change of the same number;
+    /// (`keystore-changed`, `seal-unknown`) when the seal is not ours, and as
+    /// [`Keystore::rotate_jwt`]. What is in memory stays in use then.
+    pub fn adopt(&self, copy: &[u8]) -> Result<bool> {
+        self.change(|directory, base| {
+            let Some(next) = base.succeeded_by(copy)? else { return Ok((false, None)) };
+            directory.write(KEYSTORE, copy)?;
+            Ok((true, Some(next)))
+        })
+    }
+
     /// Runs `step` on what is on disk now, alone among all processes, and uses
     /// the state it returns. Whatever fails, memory and disk stay usable: the
     /// next change starts from what is on disk then.

@@ -4,6 +4,7 @@ use super::{
     Keystore,
     fault::Fault,
     jwt,
+    names::KeyId,
     secrets::{RootKey, Secrets},
 };
 use crate::{
@@ -31,13 +32,7 @@ impl Keystore {
     /// directory does not take the new key with it; [`Keystore::rewrap`] every
     /// stored key; [`Keystore::finish_root_rotation`]. Errors as [`Keystore::rotate_jwt`].
     pub fn begin_root_rotation(&self, clock: &dyn Clock, random: &dyn Random) -> Result<()> {
-        self.edit(random, |secrets| {
-            let under_way = secrets.roots.len() > 1;
-            if !under_way {
-                secrets.roots.insert(0, RootKey::new(clock, random));
-            }
-            Ok(!under_way)
-        })
+        self.edit(random, |secrets| Ok(add_root(secrets, clock, random)))
     }
 
     /// Forgets all root keys but the current one.
@@ -48,11 +43,37 @@ impl Keystore {
     /// [`super::Wrapped::root`] is [`Keystore::current_root`].
     /// Errors as [`Keystore::rotate_jwt`].
     pub fn finish_root_rotation(&self, random: &dyn Random) -> Result<()> {
-        self.edit(random, |secrets| {
-            let under_way = secrets.roots.len() > 1;
-            secrets.roots.truncate(1);
-            Ok(under_way)
+        self.edit(random, |secrets| Ok(forget_roots(secrets)))
+    }
+
+    /// The next generation as [`Keystore::rotate_jwt`] makes it, and the name of
+    /// the new key. Nothing is in force before it is [adopted](Keystore::adopt).
+    pub fn draft_jwt_rotation(
+        &self,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<(KeyId, Option<Vec<u8>>)> {
+        self.draft(random, |secrets| {
+            jwt::rotate(secrets, clock, random)?;
+            Ok((secrets.jwt[0].id.clone(), true))
         })
+    }
+
+    /// The same for [`Keystore::begin_root_rotation`]; `None` while a rotation is under way.
+    pub fn draft_root_rotation(
+        &self,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<Option<Vec<u8>>> {
+        let draft = self.draft(random, |secrets| Ok(((), add_root(secrets, clock, random))));
+        draft.map(|((), sealed)| sealed)
+    }
+
+    /// The same for [`Keystore::finish_root_rotation`], with the same danger;
+    /// `None` when there is one root key only.
+    pub fn draft_end_of_root_rotation(&self, random: &dyn Random) -> Result<Option<Vec<u8>>> {
+        let draft = self.draft(random, |secrets| Ok(((), forget_roots(secrets))));
+        draft.map(|((), sealed)| sealed)
     }
 
     /// Changes the secrets and saves them if `edit` says that it changed something.
@@ -68,4 +89,34 @@ impl Keystore {
             Ok(((), next))
         })
     }
+
+    /// The sealed form of what [`Keystore::edit`] would save, if anything.
+    fn draft<T>(
+        &self,
+        random: &dyn Random,
+        edit: impl FnOnce(&mut Secrets) -> Result<(T, bool), Fault>,
+    ) -> Result<(T, Option<Vec<u8>>)> {
+        self.change(|_, base| {
+            let mut secrets = base.secrets.clone();
+            let (value, changed) = edit(&mut secrets)?;
+            let sealed = changed.then(|| base.sealed(secrets, random).bytes.to_vec());
+            Ok(((value, sealed), None))
+        })
+    }
+}
+
+/// Adds a root key unless a rotation is under way.
+fn add_root(secrets: &mut Secrets, clock: &dyn Clock, random: &dyn Random) -> bool {
+    let under_way = secrets.roots.len() > 1;
+    if !under_way {
+        secrets.roots.insert(0, RootKey::new(clock, random));
+    }
+    !under_way
+}
+
+/// Forgets earlier root keys, if there are any.
+fn forget_roots(secrets: &mut Secrets) -> bool {
+    let under_way = secrets.roots.len() > 1;
+    secrets.roots.truncate(1);
+    under_way
 }

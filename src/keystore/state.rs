@@ -125,6 +125,34 @@ impl State {
         Self::open(file, bytes, data_key, seal_key)
     }
 
+    /// The newer state in a sealed copy that another node has made of this one;
+    /// `None` when this is as new. It must open with our own seal, or the copy
+    /// on disk would not open at the next start.
+    pub(super) fn succeeded_by(&self, copy: &[u8]) -> Result<Option<Self>, Fault> {
+        let file = SealedFile::from_bytes(copy)?;
+        let (found, wanted) = (file.installation, self.file.installation);
+        if found != wanted {
+            return Err(Fault::OtherInstallation { found, wanted });
+        }
+        if file.generation <= self.file.generation {
+            // Every change is sealed with fresh randomness: equal counts and other
+            // bytes are two histories.
+            let is_fork = file.generation == self.file.generation && *copy != *self.bytes;
+            return if is_fork { Err(Fault::Forked(file.generation)) } else { Ok(None) };
+        }
+        let seal_key = self.seal_key.clone().ok_or(Fault::SealUnknown)?;
+        let data_key = seal::open_slot(&file, &seal_key).ok_or(Fault::ChangedElsewhere)?;
+        Self::open(file, copy.to_vec(), data_key, Some(seal_key)).map(Some)
+    }
+
+    /// This state with other secrets as the next generation; not on disk yet.
+    pub(super) fn sealed(&self, secrets: Secrets, random: &dyn Random) -> Self {
+        let mut file = self.file.clone();
+        let bytes = file.seal(&self.data_key, &secrets.to_bytes(), random);
+        let (data_key, seal_key) = (self.data_key.clone(), self.seal_key.clone());
+        Self::assemble(file, bytes, secrets, data_key, seal_key)
+    }
+
     /// This state with other secrets, on disk as the next generation.
     pub(super) fn save(
         &self,
@@ -132,11 +160,9 @@ impl State {
         secrets: Secrets,
         random: &dyn Random,
     ) -> Result<Self, Fault> {
-        let mut file = self.file.clone();
-        let bytes = file.seal(&self.data_key, &secrets.to_bytes(), random);
-        directory.write(KEYSTORE, &bytes)?;
-        let (data_key, seal_key) = (self.data_key.clone(), self.seal_key.clone());
-        Ok(Self::assemble(file, bytes, secrets, data_key, seal_key))
+        let next = self.sealed(secrets, random);
+        directory.write(KEYSTORE, &next.bytes)?;
+        Ok(next)
     }
 
     /// This state under another seal; to be saved. The kit stays valid.

@@ -75,6 +75,11 @@ pub async fn store_keystore(tx: &mut Tx, keystore_id: &str, sealed: &[u8]) -> Re
     .map(drop)
 }
 
+/// Keeps everybody else who changes the keystore waiting until the transaction ends.
+pub async fn lock_keystore(tx: &mut Tx) -> Result<()> {
+    tx.execute("UPDATE installation SET keystore_id = keystore_id", ()).await.map(drop)
+}
+
 /// The sealed copy of the keystore.
 pub async fn sealed_keystore(tx: &mut Tx) -> Result<Option<Vec<u8>>> {
     tx.fetch_optional("SELECT sealed_keystore FROM installation", ()).await

@@ -1,13 +1,20 @@
 //! News for the caches of every node: whose rights or sessions have changed.
+//!
+//! All times are of the database's clock: those of the nodes may differ.
 
-use super::{Result, Tx, row::from_row};
-use crate::{clock::Timestamp, ids::AuditId};
+use std::time::Duration;
+
+use super::{
+    Result, Tx,
+    leases::{micros, now},
+    row::from_row,
+};
+use crate::ids::AuditId;
 
 /// Announces that what is cached under `subject` is outdated.
-pub async fn insert(tx: &mut Tx, id: AuditId, subject: &str, now: Timestamp) -> Result<()> {
-    tx.execute("INSERT INTO invalidation (id, subject, at) VALUES ($1, $2, $3)", (id, subject, now))
-        .await
-        .map(drop)
+pub async fn insert(tx: &mut Tx, id: AuditId, subject: &str) -> Result<()> {
+    let sql = format!("INSERT INTO invalidation (id, subject, at) VALUES ($1, $2, {})", now(tx));
+    tx.execute(&sql, (id, subject)).await.map(drop)
 }
 
 /// One piece of news.
@@ -21,13 +28,15 @@ pub struct News {
 
 from_row!(News { id, subject });
 
-/// What was announced since `since`. Readers ask again for a moment that
+/// What was announced in the time of `back`. Readers ask again for a time that
 /// they have seen already: transactions of other nodes may commit late.
-pub async fn since(tx: &mut Tx, since: Timestamp) -> Result<Vec<News>> {
-    tx.fetch_all("SELECT id, subject FROM invalidation WHERE at >= $1", (since,)).await
+pub async fn within(tx: &mut Tx, back: Duration) -> Result<Vec<News>> {
+    let sql = format!("SELECT id, subject FROM invalidation WHERE at >= {} - $1", now(tx));
+    tx.fetch_all(&sql, (micros(back),)).await
 }
 
-/// Forgets news that every node has read.
-pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    tx.execute("DELETE FROM invalidation WHERE at < $1", (before,)).await
+/// Forgets news that every node has read: what is older than `age`.
+pub async fn prune(tx: &mut Tx, age: Duration) -> Result<u64> {
+    let sql = format!("DELETE FROM invalidation WHERE at < {} - $1", now(tx));
+    tx.execute(&sql, (micros(age),)).await
 }

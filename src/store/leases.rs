@@ -118,7 +118,7 @@ pub async fn confirm(tx: &mut Tx, name: &str, fence: i64) -> Result<bool> {
 }
 
 /// The database's clock, in microseconds, also within a long transaction.
-fn now(tx: &Tx) -> &'static str {
+pub(super) fn now(tx: &Tx) -> &'static str {
     if tx.is_postgres() {
         "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000) AS BIGINT)"
     } else {
@@ -126,6 +126,6 @@ fn now(tx: &Tx) -> &'static str {
     }
 }
 
-fn micros(life: Duration) -> i64 {
+pub(super) fn micros(life: Duration) -> i64 {
     i64::try_from(life.as_micros()).unwrap_or(i64::MAX / 4)
 }

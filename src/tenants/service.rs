@@ -170,6 +170,7 @@ impl Tenants {
         };
         let counts = store::tenants::counts(change.tx(), id).await?;
         let event = Event::new("tenant.create").on(id).with("name", tenant.name.clone());
+        change.outdate_fleet();
         change.commit_with(event, &Made { tenant: id, admin: admin.clone() }).await?;
         Ok(CreatedTenant { tenant, counts, admin })
     }
@@ -209,6 +210,7 @@ impl Tenants {
         let tenant = find(change.tx(), id).await?;
         store::tenants::delete(change.tx(), id).await?;
         change.outdate(id);
+        change.outdate_fleet();
         let event = Event::new("tenant.delete").on(id).with("name", tenant.name);
         change.commit(event).await?;
         self.ledger.vault().forget(id);

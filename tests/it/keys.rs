@@ -306,9 +306,31 @@ async fn a_data_directory_belongs_to_one_server_until_that_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_keystore_that_was_put_back_from_before_is_refused_and_recovered() {
+async fn a_keystore_that_was_put_back_from_before_is_brought_up_to_date_at_the_start() {
+    let (directory, _) = installed().await;
+    let file = keys(&directory).join("keystore.json");
+    let old = fs::read(&file).expect("there");
+    let t = TestApp::start_in(directory, &[]).await;
+    let root = as_root(&t).await;
+    root.post("/v1/keys/jwt/rotate", json!({})).await.assert_status(200);
+    root.post("/v1/keys/root/rotate", json!({})).await.assert_status(200);
+    let directory = t.stop().await;
+    let newest = copy(&directory).await;
+    write_private(&file, std::str::from_utf8(&old).expect("JSON"));
+
+    assert_eq!(run(&directory, &["keys", "kit"]).await.0, 5, "a kit of an old keystore");
+    let directory = assert_serves(directory).await;
+    assert_eq!(fs::read(&file).expect("there"), newest);
+    assert_eq!(copy(&directory).await, newest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keystore_of_an_earlier_seal_that_was_put_back_is_refused_and_recovered() {
     let (directory, kit) = installed().await;
     let old = fs::read(keys(&directory).join("keystore.json")).expect("there");
+    let old_key = fs::read(keys(&directory).join("seal.key")).expect("there");
+    let (code, _, said) = run(&directory, &["keys", "seal", "--to-unattended"]).await;
+    assert_eq!(code, 0, "{said}");
     let t = TestApp::start_in(directory, &[]).await;
     let root = as_root(&t).await;
     root.post("/v1/keys/jwt/rotate", json!({})).await.assert_status(200);
@@ -318,6 +340,7 @@ async fn a_keystore_that_was_put_back_from_before_is_refused_and_recovered() {
     let file = keys(&directory).join("keystore.json");
     assert_eq!(fs::read(&file).expect("there"), newest, "the copy follows every rotation");
     write_private(&file, std::str::from_utf8(&old).expect("JSON"));
+    fs::write(keys(&directory).join("seal.key"), old_key).expect("written");
 
     let refused = crate::config::start_in(&directory).await.expect_err("refused");
 

@@ -35,6 +35,7 @@ mod simulate;
 mod small_disk;
 mod storage;
 mod takeover;
+mod three;
 mod tidy;
 mod updates;
 mod updates_api;

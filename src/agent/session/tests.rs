@@ -88,7 +88,9 @@ impl Rig {
             loop {
                 match inbound.recv().await.expect("the bus runs").kind {
                     InboundKind::Report(report, reply) => return (*report, reply),
-                    InboundKind::Heartbeat(_) | InboundKind::Other { .. } => {}
+                    InboundKind::Heartbeat(_)
+                    | InboundKind::Overheard(_)
+                    | InboundKind::Other { .. } => {}
                 }
             }
         };

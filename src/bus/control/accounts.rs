@@ -9,6 +9,11 @@
 //! connection of ours the broker's accounts are read and only those that
 //! differ are pushed. A change made while the broker is away is an error to
 //! the caller, and it is pushed all the same when the broker is back.
+//!
+//! Where several brokers are one bus, all of them hear a request and all answer.
+//! A change reaches all of them; it is done when our own broker, which has a disk
+//! of its own, says so. Which one sends a stored account is not told, so nothing
+//! is compared there: on every connection of ours all accounts are pushed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -55,6 +60,8 @@ pub(super) struct Accounts {
     system: Client,
     trust: Arc<Trust>,
     clock: Arc<dyn Clock>,
+    /// Whether other brokers answer too.
+    has_peers: bool,
     /// Also the lock that keeps two changes from overtaking each other.
     wanted: Mutex<HashMap<TenantId, Revocations>>,
 }
@@ -65,8 +72,9 @@ impl Accounts {
         trust: Arc<Trust>,
         clock: Arc<dyn Clock>,
         wanted: HashMap<TenantId, Revocations>,
+        has_peers: bool,
     ) -> Self {
-        Self { system, trust, clock, wanted: Mutex::new(wanted) }
+        Self { system, trust, clock, has_peers, wanted: Mutex::new(wanted) }
     }
 
     /// Adds a tenant, or replaces its revocations.
@@ -126,7 +134,7 @@ impl Accounts {
     }
 
     async fn push_if_different(&self, key: String, is_known: bool, token: String) -> Result<bool> {
-        if is_known {
+        if is_known && !self.has_peers {
             let stored = self.request(format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.LOOKUP"), "").await?;
             let stored = std::str::from_utf8(&stored).ok().and_then(claims::content);
             if stored.is_some() && stored == claims::content(&token) {
@@ -138,16 +146,16 @@ impl Accounts {
     }
 
     async fn push(&self, token: &str) -> Result<()> {
-        accepted(&self.request(UPDATE.into(), token).await?)
+        accepted(&ask_own(&self.system, UPDATE, token).await?)
     }
 
     async fn delete(&self, accounts: &[String]) -> Result<()> {
         let request = claims::account_removal(&self.trust, accounts, self.clock.now());
-        accepted(&self.request(DELETE.into(), &request).await?)
+        accepted(&ask_own(&self.system, DELETE, &request).await?)
     }
 
     async fn list(&self) -> Result<Vec<String>> {
-        let reply = self.request(LIST.into(), "").await?;
+        let reply = ask_own(&self.system, LIST, "").await?;
         let reply: Reply<Vec<String>> = serde_json::from_slice(&reply).map_err(Error::internal)?;
         reply.data.ok_or_else(|| refused(reply.error))
     }
@@ -163,11 +171,51 @@ pub(super) async fn ask(system: &Client, subject: String, payload: &str) -> Resu
         async_nats::Request::new().payload(payload.to_owned().into()).timeout(Some(PATIENCE));
     match system.send_request(subject, request).await {
         Ok(message) => Ok(message.payload),
-        Err(error) => Err(Error::unavailable(
-            "The message broker does not answer; agents stay connected, and this is repeated when it is back.",
-        )
-        .caused_by(error)),
+        Err(error) => Err(silent().caused_by(error)),
     }
+}
+
+/// Asks all brokers, and answers what the one says that we are connected to.
+async fn ask_own(system: &Client, subject: &'static str, payload: &str) -> Result<bytes::Bytes> {
+    let own = system.server_info().server_id;
+    let inbox = system.new_inbox();
+    let mut replies =
+        system.subscribe(inbox.clone()).await.map_err(|error| silent().caused_by(error))?;
+    system
+        .publish_with_reply(subject, inbox, payload.to_owned().into())
+        .await
+        .map_err(|error| silent().caused_by(error))?;
+    let answer = async {
+        while let Some(message) = replies.next().await {
+            let whose: Option<Whose> = serde_json::from_slice(&message.payload).ok();
+            if message.status.is_some() {
+                return Err(silent());
+            }
+            if whose.is_none_or(|whose| whose.server.is_none_or(|server| server.id == own)) {
+                return Ok(message.payload);
+            }
+        }
+        Err(silent())
+    };
+    let answered = tokio::time::timeout(PATIENCE, answer).await;
+    answered.map_err(|error| silent().caused_by(error))?
+}
+
+fn silent() -> Error {
+    Error::unavailable(
+        "The message broker does not answer; agents stay connected, and this is repeated when it is back.",
+    )
+}
+
+/// Which broker says something.
+#[derive(Deserialize)]
+struct Whose {
+    server: Option<Server>,
+}
+
+#[derive(Deserialize)]
+struct Server {
+    id: String,
 }
 
 /// How the broker answers requests about claims.

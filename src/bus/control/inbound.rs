@@ -74,6 +74,8 @@ pub enum InboundKind {
     Heartbeat(Heartbeat),
     /// The state of its cluster; to be acknowledged once it is safe.
     Report(Box<Report>, Reply),
+    /// The same, which one of the nodes gets as [`InboundKind::Report`]: to be known, no more.
+    Overheard(Box<Report>),
     /// Anything that has no type here.
     Other {
         /// The subject after the cluster.
@@ -149,6 +151,28 @@ enum Loss {
     Overflowed,
 }
 
+/// By which subscription a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Notices, which all nodes hear.
+    Up,
+    /// Requests, and no other node hears them.
+    Ctl,
+    /// Requests, which all nodes hear; reports come by [`Way::Shared`] to one of them.
+    Overheard,
+    /// Reports, of which each comes to one node.
+    Shared,
+}
+
+impl Way {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Up => subject::UP,
+            Self::Ctl | Self::Overheard | Self::Shared => subject::CTL,
+        }
+    }
+}
+
 /// Turns messages into [`Inbound`] values.
 pub(super) struct Pump {
     client: Client,
@@ -176,11 +200,12 @@ impl Pump {
         (pump, receiver)
     }
 
-    /// Takes one message that came below `prefix`.
-    pub(super) fn take(&mut self, prefix: &str, message: Message, now: Instant) {
+    /// Takes one message.
+    pub(super) fn take(&mut self, way: Way, message: Message, now: Instant) {
         let subject = message.subject.clone();
-        let Err(loss) = self.hand_over(prefix, message, now) else {
-            self.counts.accepted.fetch_add(1, Relaxed);
+        let Err(loss) = self.hand_over(way, message, now) else {
+            // What comes to one node was overheard by all, this one too.
+            self.counts.accepted.fetch_add(u64::from(way != Way::Shared), Relaxed);
             return;
         };
         let count = match loss {
@@ -198,9 +223,9 @@ impl Pump {
         }
     }
 
-    fn hand_over(&mut self, prefix: &str, message: Message, now: Instant) -> Result<(), Loss> {
+    fn hand_over(&mut self, way: Way, message: Message, now: Instant) -> Result<(), Loss> {
         let Received { tenant, cluster, verb } =
-            Received::parse(prefix, &message.subject).ok_or(Loss::Malformed)?;
+            Received::parse(way.prefix(), &message.subject).ok_or(Loss::Malformed)?;
         // Before parsing: whoever floods us must cost next to nothing.
         let allowance = self.allowances.entry((tenant, cluster));
         if !allowance.or_insert(Allowance { left: BURST, since: now }).take(now) {
@@ -208,12 +233,17 @@ impl Pump {
         }
         let length = message.payload.len();
         let reply = message.reply.map(|subject| Reply { client: self.client.clone(), subject });
-        let (kind, room) = match (prefix, verb) {
-            (subject::UP, subject::HEARTBEAT) => {
+        let (kind, room) = match (way, verb) {
+            (Way::Up, subject::HEARTBEAT) => {
                 let heartbeat = parse_heartbeat(&message.payload).ok_or(Loss::Malformed)?;
                 (InboundKind::Heartbeat(heartbeat), None)
             }
-            (subject::CTL, subject::REPORT) => {
+            (Way::Overheard, subject::REPORT) => {
+                let room = self.room(length)?;
+                let report = parse_report(&message.payload).ok_or(Loss::Malformed)?;
+                (InboundKind::Overheard(Box::new(report)), Some(room))
+            }
+            (Way::Ctl | Way::Shared, subject::REPORT) => {
                 let room = self.room(length)?;
                 let report = parse_report(&message.payload).ok_or(Loss::Malformed)?;
                 let reply = reply.ok_or(Loss::Malformed)?;

@@ -1,7 +1,8 @@
-//! Which agents are connected to the broker.
+//! Which agents are connected to our broker.
 //!
 //! Owns: the set of connected clusters, kept by the broker's events and
-//! compared with the broker's own list now and then.
+//! compared with the broker's own list now and then. Other brokers of the same
+//! bus tell of theirs too; those count where they are connected.
 //! Must not know: heartbeats; a connected agent may still be stuck.
 
 use std::{
@@ -19,7 +20,6 @@ use tracing::warn;
 
 use crate::{error::Result, ids::ClusterId};
 
-const LIST: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 /// Connections asked for at a time; a page must fit into one message.
 const PAGE: usize = 512;
 /// How often the set is compared with the broker's list.
@@ -27,7 +27,7 @@ const COMPARE_EVERY: Duration = Duration::from_mins(5);
 /// The pause before a failed comparison is tried again.
 const COMPARE_AGAIN: Duration = Duration::from_secs(2);
 
-/// One connection: the broker's identity and its number there.
+/// One connection: the identity of this run of the broker, and its number there.
 type Connection = (String, u64);
 
 /// The connected agents.
@@ -39,6 +39,8 @@ pub(super) struct Presence {
 
 #[derive(Default)]
 struct Set {
+    /// The identity of our broker since it was started last.
+    own: String,
     clusters: HashMap<Connection, ClusterId>,
     /// How many connections a cluster has; more than one while it reconnects.
     connections: HashMap<ClusterId, usize>,
@@ -146,8 +148,11 @@ impl Presence {
     }
 
     async fn compare(&self, system: &Client) -> Result<()> {
+        let own = system.server_info().server_id;
+        let list = format!("$SYS.REQ.SERVER.{own}.CONNZ");
         let before: HashSet<Connection> = {
             let mut set = self.lock();
+            set.own = own;
             set.gone = Some(HashSet::new());
             set.clusters.keys().cloned().collect()
         };
@@ -155,7 +160,7 @@ impl Presence {
         let mut offset = 0;
         loop {
             let request = format!(r#"{{"auth":true,"limit":{PAGE},"offset":{offset}}}"#);
-            let reply = super::accounts::ask(system, LIST.into(), &request).await?;
+            let reply = super::accounts::ask(system, list.clone(), &request).await?;
             let Page { server, data } =
                 serde_json::from_slice(&reply).map_err(crate::error::Error::internal)?;
             offset += data.connections.len();
@@ -180,6 +185,9 @@ impl Presence {
         let Ok(event) = serde_json::from_slice::<Event>(&message.payload) else { return };
         let Ok(cluster) = event.client.name_tag.parse() else { return };
         let mut set = self.lock();
+        if event.server.id != set.own {
+            return;
+        }
         change(&mut set, (event.server.id, event.client.id), cluster);
         self.publish(&set);
     }

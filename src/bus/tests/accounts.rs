@@ -100,6 +100,7 @@ async fn a_restart_of_ours_pushes_only_what_changed() {
         wanted.into(),
         Arc::new(SystemClock),
         Arc::new(SystemRandom),
+        false,
     )
     .await
     .expect("connected");

@@ -48,6 +48,12 @@ async fn arrives(agent: &Agent, at: &mut Rig, patience: Duration) -> bool {
 
 #[tokio::test]
 async fn an_agent_of_one_node_reaches_the_management_of_another() {
+    let (mut left, _right, agent) = pair().await;
+    assert!(arrives(&agent, &mut left, PATIENCE).await);
+}
+
+/// Two nodes whose brokers know each other, and an agent of the right one.
+async fn pair() -> (Rig, Rig, Agent) {
     let pki = Pki::new();
     let (left, right) = (TempDir::new().expect("one"), TempDir::new().expect("another"));
     let (left_port, right_port) = (free_port().await, free_port().await);
@@ -57,6 +63,54 @@ async fn an_agent_of_one_node_reaches_the_management_of_another() {
     let right = rig(right, &right_settings).await;
     let agent = right.agent(tenant(1), cluster(1)).await;
     assert!(arrives(&agent, &mut left, 2 * PATIENCE).await);
+    (left, right, agent)
+}
+
+/// What a node hears of reports within a while: those to acknowledge, and the others.
+async fn reports(at: &mut Rig) -> (usize, usize) {
+    let (mut own, mut overheard) = (0, 0);
+    while let Ok(inbound) = tokio::time::timeout(2 * SILENCE, at.inbound.recv()).await {
+        match inbound.expect("the bus is running").kind {
+            InboundKind::Report(_, reply) => {
+                own += 1;
+                reply.acknowledge().await;
+            }
+            InboundKind::Overheard(_) => overheard += 1,
+            InboundKind::Heartbeat(_) | InboundKind::Other { .. } => {}
+        }
+    }
+    (own, overheard)
+}
+
+#[tokio::test]
+async fn a_report_is_acknowledged_by_one_node_and_known_to_both() {
+    let (mut left, mut right, agent) = pair().await;
+    let report = serde_json::to_vec(&message::Report::default()).expect("a report");
+    let request = agent.client.request(subject::report(cluster(1)), report.into());
+    let (answer, at_left, at_right) =
+        tokio::join!(request, reports(&mut left), reports(&mut right));
+    assert!(answer.expect("an acknowledgement").payload.is_empty());
+    assert_eq!(at_left.0 + at_right.0, 1, "{at_left:?} {at_right:?}");
+    assert_eq!((at_left.1, at_right.1), (1, 1));
+}
+
+#[tokio::test]
+async fn an_agent_counts_where_it_is_connected() {
+    let (left, right, agent) = pair().await;
+    let mut agents = right.bus.agents();
+    let there = agents.wait_for(|count| *count == 1);
+    tokio::time::timeout(PATIENCE, there).await.expect("in time").expect("the bus is running");
+    assert_eq!(left.bus.status().agents, 0);
+    drop(agent);
+}
+
+#[tokio::test]
+async fn what_one_node_revokes_is_cut_off_at_the_broker_of_another() {
+    let (left, _right, mut agent) = pair().await;
+    let key = agent.key.public_key();
+    left.bus.revoke(tenant(1), &key, SystemClock.now()).await.expect("revoked");
+    let cut = tokio::time::timeout(Duration::from_secs(1), agent.up.wait_for(|up| !up)).await;
+    assert!(cut.is_ok(), "still connected");
 }
 
 #[tokio::test]

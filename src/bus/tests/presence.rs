@@ -34,6 +34,7 @@ async fn agents_that_were_there_before_us_are_found() {
         [(tenant(1), Revocations::new())].into(),
         Arc::new(SystemClock),
         Arc::new(SystemRandom),
+        false,
     )
     .await
     .expect("connected");

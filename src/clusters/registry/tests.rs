@@ -58,7 +58,7 @@ impl Given {
     }
 
     fn report(&self, report: Report) -> bool {
-        self.registry.report(self.cluster.tenant, self.cluster.id, report)
+        self.registry.report(self.cluster.tenant, self.cluster.id, report, true)
     }
 
     fn phase(&self) -> Phase {
@@ -162,7 +162,7 @@ fn an_api_server_that_fails_three_probes_degrades_and_one_answer_heals() {
 fn the_agent_of_another_tenant_changes_nothing() {
     let given = Given::pending();
     let stranger = TenantId::random(&SystemRandom);
-    assert!(!given.registry.report(stranger, given.cluster.id, one_node_down()));
+    assert!(!given.registry.report(stranger, given.cluster.id, one_node_down(), true));
     assert_eq!(given.phase(), Phase::Pending);
     assert!(given.registry.find(stranger, given.cluster.id).is_none());
 }
@@ -171,15 +171,15 @@ fn the_agent_of_another_tenant_changes_nothing() {
 fn a_plain_heartbeat_makes_no_work_for_the_store_until_a_minute_has_passed() {
     let given = Given::pending();
     given.beat(Some(3));
-    assert_eq!(given.registry.unwritten().len(), 1, "the phase changed");
+    assert_eq!(given.registry.unwritten(true).len(), 1, "the phase changed");
     for _ in 0..5 {
         given.pass(10);
         given.beat(Some(3));
-        assert!(given.registry.unwritten().is_empty());
+        assert!(given.registry.unwritten(true).is_empty());
     }
     given.pass(10);
     given.beat(Some(3));
-    let written = given.registry.unwritten();
+    let written = given.registry.unwritten(true);
     assert_eq!(written[0].2.last_heartbeat_at, Some(given.clock.now()));
 }
 
@@ -187,14 +187,53 @@ fn a_plain_heartbeat_makes_no_work_for_the_store_until_a_minute_has_passed() {
 fn a_report_is_written_once_and_again_when_writing_failed() {
     let given = Given::pending();
     assert!(given.report(one_node_down()));
-    let written = given.registry.unwritten();
+    let written = given.registry.unwritten(true);
     assert_eq!(written[0].2.phase, "degraded");
     assert!(written[0].2.report.is_some());
-    assert!(given.registry.unwritten().is_empty());
+    assert!(given.registry.unwritten(true).is_empty());
     given.registry.not_written(&written);
-    assert!(given.registry.unwritten()[0].2.report.is_some());
+    assert!(given.registry.unwritten(true)[0].2.report.is_some());
     assert!(given.report(one_node_down()), "a repeated report is acknowledged");
-    assert!(given.registry.unwritten().is_empty(), "and not written again");
+    assert!(given.registry.unwritten(true).is_empty(), "and not written again");
+}
+
+#[test]
+fn of_several_nodes_one_writes_phases_and_whoever_is_asked_writes_a_report() {
+    let given = Given::pending();
+    let (tenant, id) = (given.cluster.tenant, given.cluster.id);
+    assert!(given.registry.report(tenant, id, one_node_down(), false), "overheard");
+    assert_eq!(given.phase(), Phase::Degraded);
+    assert!(given.registry.unwritten(false).is_empty(), "another node writes it");
+    let written = given.registry.unwritten(true);
+    assert_eq!(written[0].2.phase, "degraded");
+    assert!(written[0].2.report.is_none(), "another node was asked to");
+
+    // The same as it comes to the one that is asked, after it was overheard.
+    assert!(given.registry.report(tenant, id, one_node_down(), true));
+    let written = given.registry.unwritten(false);
+    assert!(written[0].2.report.is_some());
+    assert!(given.registry.unwritten(false).is_empty());
+}
+
+#[test]
+fn a_report_that_another_node_has_stored_is_taken_unless_one_has_come_just_now() {
+    let given = Given::pending();
+    let stored = |report| Cluster { report: Some(Arc::new(report)), ..given.cluster.clone() };
+    let nodes = || {
+        let found = given.registry.find(given.cluster.tenant, given.cluster.id);
+        found.expect("known").report.map(|report| report.nodes.total)
+    };
+    given.beat(Some(3));
+    given.registry.put(stored(one_node_down()));
+    assert_eq!(nodes(), Some(one_node_down().nodes.total), "missed");
+    assert_eq!(given.phase(), Phase::Degraded);
+    given.report(Report::default());
+    given.registry.put(stored(one_node_down()));
+    assert_eq!(nodes(), Some(0), "it was told after that one was stored");
+    given.pass(40);
+    given.beat(Some(3));
+    given.registry.put(stored(one_node_down()));
+    assert_eq!(nodes(), Some(one_node_down().nodes.total));
 }
 
 #[test]

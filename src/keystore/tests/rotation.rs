@@ -154,6 +154,64 @@ fn a_new_kit_or_seal_by_another_process_is_followed_or_named() {
     fixture.open().expect("the seal key on disk fits");
 }
 
+/// Another node with the same keystore.
+fn twin(fixture: &Fixture) -> (tempfile::TempDir, Keystore) {
+    let home = tempfile::TempDir::new().expect("a directory");
+    for file in fs::read_dir(fixture.dir()).expect("readable") {
+        let file = file.expect("an entry");
+        fs::copy(file.path(), home.path().join(file.file_name())).expect("copied");
+    }
+    let keystore = Keystore::open(home.path(), Unlock::Unattended);
+    (home, keystore.expect("opened"))
+}
+
+#[test]
+fn a_draft_changes_nothing_until_it_is_adopted_and_then_on_every_node() {
+    let fixture = Fixture::unattended();
+    let (home, twin) = twin(&fixture);
+    let (before, keys) = (snapshot(&fixture.dir()), signing_keys(&fixture.keystore));
+    let drafted = fixture.keystore.draft_jwt_rotation(&fixture.clock, &SystemRandom);
+    let (name, draft) = drafted.expect("drafted");
+    let draft = draft.expect("something changes");
+    assert_eq!(snapshot(&fixture.dir()), before);
+    assert_eq!(signing_keys(&fixture.keystore), keys);
+    for keystore in [&fixture.keystore, &twin] {
+        assert!(keystore.adopt(&draft).expect("adopted"));
+        assert!(!keystore.adopt(&draft).expect("nothing new"));
+        assert_eq!(keystore.jwt_keys().current.kid, name);
+    }
+    let opened = Keystore::open(home.path(), Unlock::Unattended);
+    assert_same_secrets(&opened.expect("on disk"), &fixture.keystore);
+
+    // A kit brings a new data key, which the seal of every node opens.
+    let drafted = twin.draft_recovery_kit(&fixture.clock, &SystemRandom);
+    let draft = drafted.expect("drafted").1.expect("something changes");
+    assert!(fixture.keystore.adopt(&draft).expect("adopted"));
+    fixture.open().expect("the seal fits");
+    assert!(
+        !fixture.keystore.adopt(&before[0].2).expect("older"),
+        "an older one counts for nothing"
+    );
+}
+
+#[test]
+fn a_copy_of_another_history_or_under_another_seal_is_not_adopted() {
+    let fixture = Fixture::unattended();
+    let (_home, twin) = twin(&fixture);
+    fixture.keystore.rotate_jwt(&fixture.clock, &SystemRandom).expect("rotated");
+    twin.rotate_jwt(&fixture.clock, &SystemRandom).expect("rotated");
+    let before = snapshot(&fixture.dir());
+    let error = fixture.keystore.adopt(&twin.export_sealed()).expect_err("as many other changes");
+    assert_eq!(error.code(), "keystore-forked");
+    twin.change_seal(SealMode::Unattended, &SystemRandom).expect("sealed anew");
+    let error = fixture.keystore.adopt(&twin.export_sealed()).expect_err("another seal");
+    assert_eq!(error.code(), "keystore-changed");
+    assert_eq!(snapshot(&fixture.dir()), before);
+    let stranger = Fixture::unattended();
+    let error = fixture.keystore.adopt(&stranger.keystore.export_sealed()).expect_err("another's");
+    assert_eq!(error.code(), "other-installation");
+}
+
 #[test]
 fn an_older_file_put_back_under_a_running_service_is_refused() {
     let fixture = Fixture::unattended();

@@ -1,5 +1,7 @@
 //! The audit trail, settings, keys and the installation's own rows.
 
+use std::time::Duration;
+
 use super::{
     super::{
         Failure, ListQuery, Tx,
@@ -225,18 +227,22 @@ on_both! {
 
     async fn news_is_read_since_a_moment_and_then_forgotten(given: Given) {
         given.commit(async |tx| {
-            for (subject, seconds) in [("a", 10), ("b", 20), ("b", 30)] {
-                invalidation::insert(tx, new_id!(AuditId), subject, at(seconds)).await?;
+            for (subject, seconds) in [("a", 300), ("b", 200), ("b", 0)] {
+                let id = new_id!(AuditId);
+                invalidation::insert(tx, id, subject).await?;
+                let older = "UPDATE invalidation SET at = at - $1 WHERE id = $2";
+                tx.execute(older, (i64::from(seconds) * 1_000_000, id)).await?;
             }
-            let subjects = async |tx: &mut Tx, since| {
-                let news = invalidation::since(tx, since).await.unwrap();
+            let subjects = async |tx: &mut Tx, back| {
+                let news = invalidation::within(tx, Duration::from_secs(back)).await.unwrap();
                 let mut subjects: Vec<_> = news.into_iter().map(|news| news.subject).collect();
                 subjects.sort();
                 subjects
             };
-            assert_eq!(subjects(tx, at(10)).await, ["a", "b", "b"]);
-            assert_eq!(subjects(tx, at(21)).await, ["b"]);
-            assert_eq!(invalidation::prune(tx, at(30)).await?, 2);
+            assert_eq!(subjects(tx, 360).await, ["a", "b", "b"]);
+            assert_eq!(subjects(tx, 100).await, ["b"]);
+            assert_eq!(invalidation::prune(tx, Duration::from_secs(100)).await?, 2);
+            assert_eq!(subjects(tx, 360).await, ["b"]);
             Ok(())
         }).await;
     }
