@@ -103,9 +103,13 @@ async function main() {
   }
   console.log(`    ${cluster.formed ?? `formed in ${seconds(Date.now() - begun)} s`}; ${await cluster.told()}`);
   if (mode === 'form') return cluster.formedInTime !== false;
-  const fleet = agents > 0 ? await Fleet.start(cluster, agents) : undefined;
+  let [fleet, connected] = [undefined, true];
+  if (agents > 0) {
+    fleet = await Fleet.start(cluster, agents).catch((error) => console.log(`    FAILED, and there are no agents: ${error.message}`));
+    connected = fleet !== undefined;
+  }
   console.log(`==> faults, ${trials} trials each`);
-  return (await new Trials({ cluster, work, trials, fleet }).run(names)) && cluster.formedInTime !== false;
+  return (await new Trials({ cluster, work, trials, fleet }).run(names)) && connected && cluster.formedInTime !== false;
 }
 
 main().then(
