@@ -81,6 +81,12 @@ impl ServedCertificate {
             )
             .await?;
         let kept = read(&ledger, change.tx()).await?;
+        let names = match &kept {
+            Some((Source::Internal, certificate, _)) if ledger.store().is_shared() => {
+                with_those_of(certificate.info(), names)
+            }
+            _ => names,
+        };
         let usable = kept.filter(|(source, certificate, _)| {
             let covered = names.iter().all(|name| {
                 certificate.info().names.iter().any(|covered| *covered == name.to_string())
@@ -158,7 +164,12 @@ impl ServedCertificate {
 
     fn issue(&self) -> Result<ServerCertificate> {
         let now = self.ledger.clock().now();
-        self.ca.issue_server(&self.names, self.parent.as_ref(), now, self.ledger.random())
+        let names = if self.ledger.store().is_shared() {
+            with_those_of(self.store.for_agents().info(), self.names.clone())
+        } else {
+            self.names.clone()
+        };
+        self.ca.issue_server(&names, self.parent.as_ref(), now, self.ledger.random())
     }
 
     async fn replace(
@@ -222,6 +233,18 @@ impl ServedCertificate {
             format!("the server certificate ends in {} days: import a new one", info.days_left(now))
         }))
     }
+}
+
+/// The names of this node, and those of the others, for which the certificate was
+/// issued before: all nodes show the same one, and none knows the others' names.
+fn with_those_of(shown: &CertificateInfo, mut names: Vec<HostName>) -> Vec<HostName> {
+    let others = shown.names.iter().filter_map(|name| name.parse::<HostName>().ok());
+    for other in others {
+        if !names.contains(&other) {
+            names.push(other);
+        }
+    }
+    names
 }
 
 async fn read(ledger: &Ledger, tx: &mut Tx) -> Result<Option<(Source, ServerCertificate, i64)>> {

@@ -60,8 +60,9 @@ pub(super) enum Choice {
     Nobody(String),
 }
 
-/// So often a primary may say nothing before it counts as gone.
-const MISSES: u32 = 2;
+/// So often a primary may say nothing before it counts as gone: some seconds. On
+/// a machine that is busy silence means nothing, and whoever replaces it says so.
+const MISSES: u32 = 6;
 
 impl Answer {
     pub(super) fn place(&self) -> Option<&Place> {
