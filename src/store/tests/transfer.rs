@@ -201,12 +201,13 @@ async fn every_value_arrives_as_it_was_and_is_told_of() {
     assert_eq!(names.into_iter().collect::<Vec<_>>(), MOVED);
     let empty: Vec<_> = sums.iter().filter(|sum| sum.rows == 0).map(|sum| &sum.name).collect();
     assert!(empty.is_empty(), "nothing is shown about {empty:?}");
-    let of = |name| sums.iter().find(|sum| sum.name == name).expect("a table").rows;
+    let of = |name: &str| sums.iter().find(|sum| sum.name == name).expect("a table").rows;
     assert_eq!((of("audit_record"), of("cluster_statistic")), (602, 256));
     let expected: Vec<_> = [Step::Copied, Step::Compared]
         .into_iter()
         .flat_map(|step| {
-            let told = |(sum, number): (&TableSum, _)| (step, number, sum.name.clone(), sum.rows);
+            let told =
+                |(sum, number): (&TableSum, usize)| (step, number, sum.name.clone(), sum.rows);
             sums.iter().zip(1..).map(told).collect::<Vec<_>>()
         })
         .collect();
