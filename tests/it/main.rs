@@ -34,6 +34,7 @@ mod setup;
 mod simulate;
 mod small_disk;
 mod takeover;
+mod three;
 mod tidy;
 mod updates;
 mod updates_api;
