@@ -182,7 +182,10 @@ fn settings_that_go_together_are_all_there_or_none() {
         for (missing, _) in group {
             let rest = group.iter().copied().filter(|(key, _)| key != missing);
             let told = refused(Sources::only(rest));
-            assert!(told.starts_with(&format!("setting {missing} (default) must be set")), "{told}");
+            assert!(
+                told.starts_with(&format!("setting {missing} (default) must be set")),
+                "{told}"
+            );
         }
     }
     let exposed = secret_file(&dir, "a key", 0o644);
