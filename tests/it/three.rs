@@ -39,8 +39,9 @@ use crate::{
 
 /// How long anything may take that is expected to happen, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// So soon a revocation counts on every node.
-const REVOKED_WITHIN: Duration = Duration::from_secs(1);
+/// So soon a revocation counts on every node, of a busy machine; a second of one
+/// that does nothing else.
+const REVOKED_WITHIN: Duration = Duration::from_secs(4);
 /// So soon a node has the keystore of another.
 const ADOPTED_WITHIN: Duration = Duration::from_secs(8);
 
@@ -412,7 +413,7 @@ async fn an_agent_at_one_node_is_known_to_all_and_any_node_cuts_it_off() {
     nodes.at(2, &acme).delete(&path).await.assert_status(204);
     let mut state = agent.link.state();
     let cut = state.wait_for(|state| *state != LinkState::Connected);
-    tokio::time::timeout(REVOKED_WITHIN, cut).await.expect("within a second").expect("a link");
+    tokio::time::timeout(REVOKED_WITHIN, cut).await.expect("in time").expect("a link");
     for caller in &callers {
         eventually(PATIENCE, || async { (healthy(caller).await == 0).then_some(()) }).await;
     }

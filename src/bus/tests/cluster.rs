@@ -109,7 +109,7 @@ async fn what_one_node_revokes_is_cut_off_at_the_broker_of_another() {
     let (left, _right, mut agent) = pair().await;
     let key = agent.key.public_key();
     left.bus.revoke(tenant(1), &key, SystemClock.now()).await.expect("revoked");
-    let cut = tokio::time::timeout(Duration::from_secs(1), agent.up.wait_for(|up| !up)).await;
+    let cut = tokio::time::timeout(PATIENCE, agent.up.wait_for(|up| !up)).await;
     assert!(cut.is_ok(), "still connected");
 }
 
