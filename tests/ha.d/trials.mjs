@@ -8,6 +8,8 @@ import { FAULTS, GOALS } from './faults.mjs';
 import { Load } from './load.mjs';
 import { percentile, seconds, sleep, until } from './tools.mjs';
 
+/** Smaller numbers were used before there was a cluster. */
+const FIRST = 1000;
 const STEADY = 4000;
 /** How long a fault lasts: until writes are back and for this long, or as long as this at most. */
 const AND_ON = 5000;
@@ -17,7 +19,7 @@ const WHOLE = 240;
 
 export class Trials {
   constructor({ cluster, work, trials, fleet }) {
-    Object.assign(this, { cluster, work, trials, fleet, next: 1, acknowledged: new Map(), results: [] });
+    Object.assign(this, { cluster, work, trials, fleet, next: FIRST, acknowledged: new Map(), results: [] });
   }
 
   /** Runs these faults; whether all was well. */
