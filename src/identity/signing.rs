@@ -68,7 +68,7 @@ impl SigningKeys {
         if let Some(pause) = looked.map(|looked| clock.uptime().saturating_sub(looked))
             && pause < LOOK_PAUSE
         {
-            tokio::time::sleep(LOOK_PAUSE - pause).await;
+            tokio::time::sleep(LOOK_PAUSE.saturating_sub(pause)).await;
         }
         *looked = Some(clock.uptime());
         match self.follow().await {

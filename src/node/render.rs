@@ -172,12 +172,12 @@ fn environment(answers: &Answers, bundle: Option<&PathBuf>) -> String {
 
 /// The settings of `palisade serve`.
 fn serve(paths: &Paths, answers: &Answers, plane: Plane<'_>) -> String {
-    let place = match plane {
+    let among = match plane {
         Plane::Alone => None,
-        Plane::Among(place) => Some(place),
+        Plane::Among(cluster) => Some(cluster),
     };
     let full = network::full_name(answers);
-    let moving = place.and_then(|place| place.virtual_address);
+    let moving = among.and_then(|cluster| cluster.virtual_address);
     // Somebody who gave an address and no name wants to use the address; the one
     // that is always at a node that works, if there is one.
     let first = answers.ipv4.or(answers.ipv6).map(|interface| interface.address);
@@ -210,7 +210,7 @@ fn serve(paths: &Paths, answers: &Answers, plane: Plane<'_>) -> String {
     if answers.agent_port {
         bus.insert("listen".into(), format!("[::]:{AGENT_PORT}").into());
     }
-    if let Some(place) = place {
+    if let Some(place) = among {
         storage.insert("database".into(), "postgres".into());
         storage.insert("postgres".into(), cluster::database(paths, place).into());
         if let Some(brokers) = cluster::brokers(paths, place) {

@@ -226,7 +226,9 @@ async fn sum(tx: &mut Tx, table: &Table) -> Result<TableSum> {
     let (mut pages, mut digest) = (Pages::of(table), Digest::of(table));
     let mut rows = 0;
     while let Some(page) = pages.next(tx).await? {
-        page.iter().for_each(|row| digest.add(row));
+        for row in &page {
+            digest.add(row);
+        }
         rows += page.len() as u64;
     }
     let count = format!("SELECT COUNT(*) FROM {}", quoted(&table.name));

@@ -164,13 +164,13 @@ impl Presence {
             let Page { server, data } =
                 serde_json::from_slice(&reply).map_err(crate::error::Error::internal)?;
             offset += data.connections.len();
-            let last = data.connections.len() < PAGE || offset >= data.total;
+            let is_last = data.connections.len() < PAGE || offset >= data.total;
             for one in data.connections {
                 if let Ok(cluster) = one.name_tag.parse() {
                     listed.insert((server.id.clone(), one.cid), cluster);
                 }
             }
-            if last {
+            if is_last {
                 break;
             }
         }

@@ -74,7 +74,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What this node has kept. `Conflict` when that cannot be used.
 fn place(paths: &Paths) -> Result<Option<Place>> {
-    Place::load(paths).map_err(unusable)
+    Place::load(paths).map_err(|fault| unusable(&fault))
 }
 
 /// The same, for what only a member can do. `Conflict` (`no-cluster`).
@@ -86,7 +86,7 @@ fn own_place(paths: &Paths) -> Result<Place> {
     })
 }
 
-fn unusable(fault: FileFault) -> Error {
+fn unusable(fault: &FileFault) -> Error {
     let message = format!("What this node knows of its cluster cannot be used: {fault}.");
     Error::new(Kind::Conflict, "cluster-file", message)
 }

@@ -41,14 +41,18 @@ pub(super) enum Verdict {
 /// installation has administrators who could prove who they are.
 pub(super) fn verdict(peer: &Peer, need: Need, set_up: bool) -> Verdict {
     match (peer, need) {
-        (Peer::Member(_), Need::Member) => Verdict::Allowed,
-        (Peer::Member(_), _) | (_, Need::Member) => Verdict::Refused,
         (Peer::Console, Need::Change { permission, .. }) if set_up => {
             Verdict::WithCredentials(permission)
         }
-        (Peer::Root | Peer::ManagementPlane, _)
-        | (Peer::Console, Need::Read | Need::Change { .. }) => Verdict::Allowed,
-        (Peer::Console, Need::ManagementPlane) | (Peer::Stranger, _) => Verdict::Refused,
+        (
+            Peer::Root | Peer::ManagementPlane,
+            Need::Read | Need::Change { .. } | Need::ManagementPlane,
+        )
+        | (Peer::Console, Need::Read | Need::Change { .. })
+        | (Peer::Member(_), Need::Member) => Verdict::Allowed,
+        (Peer::Console, Need::ManagementPlane)
+        | (Peer::Stranger | Peer::Member(_), _)
+        | (_, Need::Member) => Verdict::Refused,
     }
 }
 

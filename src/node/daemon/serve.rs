@@ -90,7 +90,7 @@ pub(super) async fn converse<S>(node: &Arc<Node>, peer: Peer, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let word = peer.word();
+    let asking = peer.word();
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (progress, mut news) = mpsc::channel::<Progress>(UNREAD_PROGRESS);
     let context = Context { node: Arc::clone(node), peer, progress };
@@ -119,9 +119,9 @@ where
         Ok(Some(answer)) => Reply::Done(answer),
         Err(error) => {
             if matches!(error.kind(), Kind::Internal | Kind::Unavailable | Kind::StorageFull) {
-                tracing::warn!(peer = word, error = %error.chain(), "a request failed");
+                tracing::warn!(peer = asking, error = %error.chain(), "a request failed");
             } else {
-                tracing::info!(peer = word, error = %error.chain(), "a request was refused");
+                tracing::info!(peer = asking, error = %error.chain(), "a request was refused");
             }
             Reply::Failed(Failure::from(&error))
         }

@@ -22,7 +22,7 @@ use crate::{
 /// They are on this machine or the next one.
 const TIMEOUT: Duration = Duration::from_secs(4);
 /// Patroni answers a planned switchover when it is done.
-const SWITCHOVER: Duration = Duration::from_secs(60);
+const SWITCHOVER: Duration = Duration::from_mins(1);
 
 /// What a database is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

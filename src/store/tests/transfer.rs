@@ -86,7 +86,7 @@ async fn standalone() -> Given {
             let empty =
                 settings::Setting { value: String::new(), sealed: Some(vec![]), version: 0 };
             settings::put(tx, acme.tenant, "empty", &empty, 0).await?;
-            invalidation::insert(tx, new_id!(AuditId), "subject", at(1)).await?;
+            invalidation::insert(tx, new_id!(AuditId), "subject").await?;
             leases::acquire(tx, "work", "somebody", Duration::from_mins(1)).await
         })
         .await;

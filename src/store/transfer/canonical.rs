@@ -105,7 +105,9 @@ mod tests {
 
     fn checksum(table: &Table, rows: &[Vec<Value>]) -> [u8; 32] {
         let mut digest = Digest::of(table);
-        rows.iter().for_each(|row| digest.add(row));
+        for row in rows {
+            digest.add(row);
+        }
         digest.finish()
     }
 

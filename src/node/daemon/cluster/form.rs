@@ -33,6 +33,8 @@ use crate::{
 
 /// What a node may need for one step.
 const STEP: Duration = Duration::from_mins(3);
+/// How long a node that has just joined may take until it hears the others.
+const TIME_TO_LISTEN: Duration = Duration::from_secs(30);
 /// Three etcds agree within seconds; a busy machine needs more.
 const TIME_TO_AGREE: Duration = Duration::from_mins(2);
 /// Making an empty database, or copying one.
@@ -149,7 +151,7 @@ async fn until_it_serves(node: &Arc<Node>, own: &Place) -> Result<Place> {
     tell(node, "Moving the data", 65);
     let running = own.in_phase(Phase::Running);
     move_data(node, &running).await?;
-    running.save(&node.paths).map_err(unusable)?;
+    running.save(&node.paths).map_err(|fault| unusable(&fault))?;
     tell(node, "Starting the management plane on the cluster", 80);
     answers::render(node).await?;
     local::start(node, MANAGEMENT_PLANE).await?;
@@ -208,5 +210,15 @@ async fn ask(node: &Arc<Node>, own: &Place, member: &Member, step: MemberStep) -
     if member.name == own.own {
         return steps::carry_out(node, step).await;
     }
-    watch::ask(node, member.address, AskStep { step }, STEP).await.map(drop)
+    let begun = tokio::time::Instant::now();
+    loop {
+        let asked = AskStep { step: step.clone() };
+        match watch::ask(node, member.address, asked, STEP).await {
+            // A node that has just joined opens its door within seconds.
+            Err(error) if error.kind() == Kind::Unavailable && begun.elapsed() < TIME_TO_LISTEN => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            asked => return asked.map(drop),
+        }
+    }
 }

@@ -95,7 +95,8 @@ async fn begin(context: &Context, ask: &Invite) -> Result<Place> {
         joined: node.clock.now(),
         certificate: certificates.fingerprint.clone(),
     };
-    let members = Members::founded(Uid::random(&*node.random), first).map_err(fault)?;
+    let members =
+        Members::founded(Uid::random(&*node.random), first).map_err(|fault| refused(&fault))?;
     let virtual_address = ask.virtual_address.or(answers.virtual_ip);
     let common = Common { epoch: 1, phase: Phase::Forming, virtual_address, members };
     let settled = Settled { own: name.clone(), common: common.clone() };
@@ -103,11 +104,11 @@ async fn begin(context: &Context, ask: &Invite) -> Result<Place> {
     let work = Work::Settle { certificates, place: Some(settled), keystore: None };
     local::carry_out(node, &work).await?;
     answers::render(node).await?;
-    Place::of(name, common).map_err(fault)
+    Place::of(name, common).map_err(|fault| refused(&fault))
 }
 
-fn fault(fault: MemberFault) -> Error {
-    Error::new(Kind::Conflict, "member", sentence(&fault))
+fn refused(fault: &MemberFault) -> Error {
+    Error::new(Kind::Conflict, "member", sentence(fault))
 }
 
 /// The network from which nodes may knock.
@@ -258,7 +259,7 @@ async fn let_in(node: &Arc<Node>, own: Ipv4Addr, mut stream: TcpStream) -> Resul
 async fn prepare(node: &Node, newcomer: &Introduction) -> Result<HandOver> {
     let here = super::own_place(&node.paths)?;
     let name = here.members.free_name(&newcomer.name);
-    here.members.could_take(&name, newcomer.address).map_err(fault)?;
+    here.members.could_take(&name, newcomer.address).map_err(|fault| refused(&fault))?;
     let keystore = pack_keystore(&node.paths).map_err(|error| {
         Error::unavailable("The keystore of this node cannot be handed over.").caused_by(error)
     })?;
@@ -271,7 +272,7 @@ async fn prepare(node: &Node, newcomer: &Introduction) -> Result<HandOver> {
         joined: node.clock.now(),
         certificate: fingerprint,
     };
-    let members = here.members.with(member).map_err(fault)?;
+    let members = here.members.with(member).map_err(|fault| refused(&fault))?;
     let credentials = credentials.into_iter().map(Into::into).collect();
     Ok(HandOver { name, members, authority_pem, credentials, keystore })
 }
@@ -281,7 +282,7 @@ async fn prepare(node: &Node, newcomer: &Introduction) -> Result<HandOver> {
 async fn admit(node: &Arc<Node>, members: Members) -> Result<()> {
     let here = super::own_place(&node.paths)?;
     let next = here.with_members(members);
-    next.save(&node.paths).map_err(unusable)?;
+    next.save(&node.paths).map_err(|fault| unusable(&fault))?;
     answers::render(node).await?;
     let Some(newcomer) = next.members.all().last().cloned() else { return Ok(()) };
     match next.phase {

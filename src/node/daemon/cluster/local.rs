@@ -46,15 +46,13 @@ pub(super) fn introduction(answers: &Answers) -> Result<(NodeName, std::net::Ipv
         Error::new(Kind::Conflict, "node-name", message)
             .with_hint("Give this node another host name on its console, e.g. palisade-1.")
     })?;
-    match network::cluster_address(answers).map(|own| own.address) {
-        Some(IpAddr::V4(address)) => Ok((name, address)),
-        _ => {
-            let message = "This node has no fixed IPv4 address.";
-            Err(Error::new(Kind::Conflict, "no-fixed-address", message).with_hint(
-                "Give it one on its console (F2): the other nodes have to find it again.",
-            ))
-        }
-    }
+    let own = network::cluster_address(answers).map(|own| own.address);
+    let Some(IpAddr::V4(address)) = own else {
+        let message = "This node has no fixed IPv4 address.";
+        return Err(Error::new(Kind::Conflict, "no-fixed-address", message)
+            .with_hint("Give it one on its console (F2): the other nodes have to find it again."));
+    };
+    Ok((name, address))
 }
 
 /// Certificates of the installation's CA for a node and its engines' users, made

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Another leader is there within seconds.
-const TIME_TO_SWITCH: Duration = Duration::from_secs(60);
+const TIME_TO_SWITCH: Duration = Duration::from_mins(1);
 /// An etcd that has lost its peers starts alone.
 const TIME_TO_START: Duration = Duration::from_mins(2);
 /// Somebody else leads after this much time, if somebody can.
@@ -68,7 +68,7 @@ pub(crate) async fn remove(context: &Context, ask: RemoveNode) -> Result<Done> {
     }
     context.progress("Telling every node", Some(70));
     let next = own.with_members(left);
-    next.save(&node.paths).map_err(unusable)?;
+    next.save(&node.paths).map_err(|fault| unusable(&fault))?;
     // It hears it as long as it is believed, and leaves by itself.
     let told = AskStep { step: MemberStep::Take(next.common()) };
     if let Err(error) = watch::ask(node, gone.address, told, Duration::from_mins(3)).await {
@@ -185,7 +185,7 @@ pub(crate) async fn recover_alone(context: &Context, ask: RecoverAlone) -> Resul
     let next = own.with_members(alone.map_err(Error::internal)?);
     context.progress("Stopping the engines", Some(10));
     local::stop(node, &[PATRONI, ETCD]).await?;
-    next.save(&node.paths).map_err(unusable)?;
+    next.save(&node.paths).map_err(|fault| unusable(&fault))?;
     answers::render(node).await?;
     context.progress("Starting etcd with this node alone", Some(30));
     force_new_cluster(node)?;

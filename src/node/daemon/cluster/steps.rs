@@ -88,7 +88,7 @@ pub(super) async fn take(node: &Node, common: Common) -> Result<()> {
     }
     let began = own.phase == Phase::Forming && common.phase == Phase::Running;
     let next = Place::of(own.own, common).map_err(Error::internal)?;
-    next.save(&node.paths).map_err(unusable)?;
+    next.save(&node.paths).map_err(|fault| unusable(&fault))?;
     answers::render(node).await?;
     if began {
         // A node that comes into a cluster which runs starts its engines first.

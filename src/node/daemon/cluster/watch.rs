@@ -262,7 +262,9 @@ async fn let_in(node: Arc<Node>, listener: TcpListener) {
                 peer::answer(&node.paths, &own.members, stream).await
             };
             match timeout(PATIENCE, answered).await {
-                Ok(Ok((name, stream))) => serve::converse(&node, Peer::Member(name), stream).await,
+                Ok(Ok((name, stream))) => {
+                    Box::pin(serve::converse(&node, Peer::Member(name), stream)).await;
+                }
                 Ok(Err(error)) => tracing::info!(%error, %from, "who calls is no member"),
                 Err(_) => tracing::info!(%from, "who calls says nothing"),
             }
