@@ -162,9 +162,18 @@ impl Store {
         .map(|tx| tx.limited(self.statement_limit))
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and could take changes.
     pub async fn ping(&self) -> Result<()> {
-        self.read().await?.fetch_optional::<i64>("SELECT CAST(1 AS BIGINT)", ()).await.map(drop)
+        let tx = match &self.backend {
+            Backend::Lite(lite) => lite.read().await,
+            Backend::Postgres(postgres) => {
+                Box::pin(postgres.read_primary(self.statement_limit)).await
+            }
+        };
+        tx?.limited(self.statement_limit)
+            .fetch_optional::<i64>("SELECT CAST(1 AS BIGINT)", ())
+            .await
+            .map(drop)
     }
 
     /// Empties the write-ahead log of SQLite, so that deleted rows are gone

@@ -8,6 +8,11 @@
 //! for a connection to the present one. With one server there is one reign. With
 //! several, `follow` asks all of them every second and acts, `choose` decides,
 //! and whatever still waits for a server that is not the primary any more ends.
+//!
+//! While there is no primary, or it says nothing, what only reads goes to a
+//! standby: sessions count and lists are shown for the twenty seconds that the
+//! servers need to agree. Whatever decides about a change reads in a transaction
+//! that can write, and those are begun on a primary only.
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
@@ -32,7 +37,7 @@ pub(super) use reign::Reign;
 pub use seen::{ServerRole, ServerSeen, Servers};
 
 use connect::Server;
-use follow::Follower;
+use follow::{Follower, Told};
 
 /// How long a start waits for a primary, unless it is told otherwise.
 pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
@@ -79,6 +84,8 @@ pub(super) struct Postgres(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     reigns: watch::Receiver<Option<Reign>>,
+    /// Where to read while there is no primary.
+    refuge: watch::Receiver<Option<Reign>>,
     /// What the servers say, where there are several.
     seen: Option<watch::Receiver<Servers>>,
     /// Makes the follower look at once.
@@ -93,14 +100,16 @@ impl Postgres {
         let servers = Server::all(settings)?;
         if let [only] = &*servers {
             let reign = Reign::of_the_only(only.open(settings.max_connections).await?);
-            return Ok(Self::new(watch::channel(Some(reign)).1, None, Arc::default()));
+            let (reigns, refuge) = (watch::channel(Some(reign)).1, watch::channel(None).1);
+            return Ok(Self::new(reigns, refuge, None, Arc::default()));
         }
         let (reign_tx, reigns) = watch::channel(None);
+        let (refuge_tx, refuge) = watch::channel(None);
         let (seen_tx, seen) = watch::channel(Servers::unasked(&servers));
         let look = Arc::new(Notify::new());
-        let follower =
-            Follower::new(servers, settings.max_connections, reign_tx, seen_tx, Arc::clone(&look));
-        let opened = Self::new(reigns, Some(seen), look);
+        let told = Told { reigns: reign_tx, refuge: refuge_tx, seen: seen_tx };
+        let follower = Follower::new(servers, settings.max_connections, told, Arc::clone(&look));
+        let opened = Self::new(reigns, refuge, Some(seen), look);
         tokio::spawn(follower.run(opened.0.stop.clone()));
         opened.reign(Instant::now() + patience).await?;
         Ok(opened)
@@ -108,10 +117,11 @@ impl Postgres {
 
     fn new(
         reigns: watch::Receiver<Option<Reign>>,
+        refuge: watch::Receiver<Option<Reign>>,
         seen: Option<watch::Receiver<Servers>>,
         look: Arc<Notify>,
     ) -> Self {
-        Self(Arc::new(Shared { reigns, seen, look, stop: CancellationToken::new() }))
+        Self(Arc::new(Shared { reigns, refuge, seen, look, stop: CancellationToken::new() }))
     }
 
     pub(super) fn seen(&self) -> Option<watch::Receiver<Servers>> {
@@ -124,7 +134,23 @@ impl Postgres {
         Ok(Tx::postgres(transaction, reign))
     }
 
+    /// A connection to look at committed data: on a standby while there is no
+    /// primary to ask.
     pub(super) async fn read(&self, limit: Duration) -> Result<Tx> {
+        let refuge = self.0.refuge.borrow().clone();
+        if let Some(refuge) = refuge {
+            let acquired = refuge.during(limit, refuge.pool().acquire()).await;
+            match acquired {
+                Ok(connection) => return Ok(Tx::postgres_read(connection, refuge)),
+                // The next look finds another one, or a primary.
+                Err(error) => tracing::debug!(%error, "a standby does not answer"),
+            }
+        }
+        self.read_primary(limit).await
+    }
+
+    /// The same on the primary.
+    pub(super) async fn read_primary(&self, limit: Duration) -> Result<Tx> {
         let acquire = |pool: PgPool| async move { pool.acquire().await };
         let (connection, reign) = self.opened(limit, acquire).await?;
         Ok(Tx::postgres_read(connection, reign))
@@ -149,8 +175,8 @@ impl Postgres {
     /// Waits for connections that are still in use.
     pub(super) async fn close(&self) {
         self.0.stop.cancel();
-        let reign = self.0.reigns.borrow().clone();
-        if let Some(reign) = reign {
+        let (reign, refuge) = (self.0.reigns.borrow().clone(), self.0.refuge.borrow().clone());
+        for reign in [reign, refuge].into_iter().flatten() {
             reign.pool().close().await;
         }
     }

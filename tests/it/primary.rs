@@ -334,7 +334,7 @@ async fn changes_go_on_at_a_promoted_standby_and_the_former_primary_gets_none() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_standby_alone_is_unavailable_in_time_until_it_is_promoted() {
+async fn a_standby_alone_is_read_and_changes_are_refused_in_time_until_it_is_promoted() {
     let cluster = Cluster::new();
     let (mut first, second) = replicated(&cluster).await;
     let hosts = (first.host(), second.host());
@@ -362,6 +362,15 @@ async fn a_standby_alone_is_unavailable_in_time_until_it_is_promoted() {
         assert!(retry_after.is_some(), "nobody says when to try again");
         assert!(took < TOLD_WITHIN, "told after {took:?}");
     }
+    // Who is logged in stays so, and sees what there is.
+    for target in ["/v1/auth/me", "/v1/projects", "/v1/clusters"] {
+        let asked = Instant::now();
+        let answer = admin.request(reqwest::Method::GET, target).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200, "{target} is not read from the standby");
+        assert!(asked.elapsed() < TOLD_WITHIN, "{target} took {:?}", asked.elapsed());
+    }
+    let ready = admin.request(reqwest::Method::GET, "/readyz").send().await.expect("an answer");
+    assert_eq!(ready.status().as_u16(), 503, "ready without a database that takes changes");
     let asked = Instant::now();
     let refused =
         Store::open_within(&settings(&[&hosts.0, &hosts.1]), Duration::from_secs(2)).await;

@@ -99,6 +99,19 @@ impl Server {
         pool.connect_lazy_with(self.options.clone())
     }
 
+    /// The pool of a standby that was `started` then, to read while there is no primary.
+    pub(super) fn standby_pool(&self, max_connections: u32, started: i64) -> PgPool {
+        let pool = pool(max_connections).after_connect(move |connection, _| {
+            Box::pin(async move {
+                if what_it_is(connection).await? != (true, started) {
+                    return Err(refused("this server is not the standby that was found"));
+                }
+                prepare(connection).await
+            })
+        });
+        pool.connect_lazy_with(self.options.clone())
+    }
+
     /// Asks it what it is, on a connection for that alone.
     pub(super) async fn ask(&self) -> Answer {
         match timeout(ASK_LIMIT, self.look()).await {

@@ -32,23 +32,32 @@ pub(super) struct Follower {
     servers: Vec<Server>,
     names: Vec<String>,
     max_connections: u32,
-    reigns: watch::Sender<Option<Reign>>,
-    seen: watch::Sender<Servers>,
+    told: Told,
     look: Arc<Notify>,
     known: Known,
+}
+
+/// To whom it tells what it has found.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Who is the primary.
+    pub(super) reigns: watch::Sender<Option<Reign>>,
+    /// Who can be read while there is none.
+    pub(super) refuge: watch::Sender<Option<Reign>>,
+    /// What all servers say.
+    pub(super) seen: watch::Sender<Servers>,
 }
 
 impl Follower {
     pub(super) fn new(
         servers: Vec<Server>,
         max_connections: u32,
-        reigns: watch::Sender<Option<Reign>>,
-        seen: watch::Sender<Servers>,
+        told: Told,
         look: Arc<Notify>,
     ) -> Self {
         let names = servers.iter().map(|server| server.name.clone()).collect();
         let known = Known::default();
-        Self { servers, names, max_connections, reigns, seen, look, known }
+        Self { servers, names, max_connections, told, look, known }
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
@@ -103,11 +112,38 @@ impl Follower {
                 reason
             }
         };
+        self.take_refuge(answers);
         self.show(answers, reason);
     }
 
+    /// While the primary says nothing or there is none, the standby that has
+    /// repeated most of the log answers what only reads.
+    fn take_refuge(&self, answers: &[Answer]) {
+        let in_doubt = self.known.current.is_none() || self.known.missed > 0;
+        let standbys = answers.iter().enumerate().filter_map(|(server, answer)| match answer {
+            Answer::Standby(place) => Some((server, *place)),
+            _ => None,
+        });
+        let best = standbys
+            .max_by_key(|(server, place)| (place.timeline, place.position, usize::MAX - server));
+        let wanted = best.filter(|_| in_doubt).map(|(server, place)| (server, place.started));
+        let current = self.told.refuge.borrow().clone();
+        if current.as_ref().map(Reign::identity) == wanted {
+            return;
+        }
+        let next = wanted.map(|(server, started)| {
+            tracing::info!("without a primary {} is read", self.names[server]);
+            let pool = self.servers[server].standby_pool(self.max_connections, started);
+            Reign::of_one(pool, server, started)
+        });
+        self.told.refuge.send_replace(next);
+        if let Some(former) = current {
+            former.depose();
+        }
+    }
+
     fn follow(&self, server: usize, started: i64, reason: &str) {
-        let current = self.reigns.borrow().clone();
+        let current = self.told.reigns.borrow().clone();
         if current.as_ref().is_some_and(|reign| reign.identity() == (server, started)) {
             return;
         }
@@ -115,18 +151,18 @@ impl Follower {
         tracing::info!("the database is used on {} from now on: it {reason}", found.name);
         let pool = found.pool(self.max_connections, started, Arc::clone(&self.look));
         // First, so that whoever has been given the pool can see whose it is.
-        self.seen.send_modify(|seen| {
+        self.told.seen.send_modify(|seen| {
             seen.reigns += 1;
             seen.primary = Some(server);
         });
-        self.reigns.send_replace(Some(Reign::of_one(pool, server, started)));
+        self.told.reigns.send_replace(Some(Reign::of_one(pool, server, started)));
         if let Some(former) = current {
             former.depose();
         }
     }
 
     fn follow_nobody(&self, reason: &str) {
-        let Some(former) = self.reigns.send_replace(None) else { return };
+        let Some(former) = self.told.reigns.send_replace(None) else { return };
         tracing::warn!("{} is not used any more: {reason}", self.names[former.server()]);
         former.depose();
     }
@@ -141,7 +177,7 @@ impl Follower {
         let servers = servers
             .map(|(server, (name, answer))| ServerSeen::new(name, answer, primary == Some(server)))
             .collect();
-        self.seen.send_if_modified(|seen| {
+        self.told.seen.send_if_modified(|seen| {
             let now = Servers { servers, primary, reason, reigns: seen.reigns };
             let changed = *seen != now;
             if changed && seen.primary.is_none() && primary.is_none() && seen.reason != now.reason {
