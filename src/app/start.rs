@@ -11,7 +11,7 @@ use super::{
     install, singleton, tasks,
 };
 use crate::{
-    appliance::{self, Health, Keys, ServedCertificate, Updates},
+    appliance::{self, Health, Keys, Nodes, ServedCertificate, Updates},
     audit::{Ledger, Sealer},
     certificates::InternalCa,
     clock::{Clock, Random, Timestamp},
@@ -127,6 +127,7 @@ impl App {
             keys: Keys::new(ledger.clone(), token_keys),
             health: Health::new(ledger.clone(), node.as_ref()),
             updates: Arc::new(Updates::new(ledger.clone(), node.as_ref())),
+            nodes: Arc::new(Nodes::new(ledger.clone(), node.as_ref())),
             started_at: clock.now(),
             readiness,
             metrics,
