@@ -8,7 +8,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{App, install, singleton::Keeper};
+use super::{App, cluster_metrics, install, singleton::Keeper};
 use crate::{
     appliance::NodeRecords,
     audit::{Ledger, Sealer},
@@ -30,6 +30,7 @@ pub(super) fn start(app: &App, sealer: Sealer, keeper: Option<Keeper>, node: Opt
     sort_samples(app);
     look_after_certificate(app);
     collect_node_events(app, node);
+    cluster_metrics::start(app, node);
 }
 
 /// Joins audit records to their chains, at most half a second behind.

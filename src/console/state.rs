@@ -14,7 +14,10 @@ use crate::{
     clock::Timestamp,
     node::{
         machine::Machine,
-        protocol::{AnswersView, Credentials, Failure, LogSource, Power, Progress, SetUp, Status},
+        protocol::{
+            AnswersView, ClusterView, Credentials, Failure, LogSource, Power, Progress, SetUp,
+            Status,
+        },
     },
 };
 
@@ -132,7 +135,7 @@ pub(super) enum Effect {
 /// What the program has found out.
 #[derive(Debug)]
 pub(super) enum News {
-    Status(Seen),
+    Status(Seen, Option<Box<ClusterView>>),
     Log(LogSource, Result<Vec<String>, String>),
     Answers(Result<AnswersView, String>),
     Progress(Progress),
@@ -154,6 +157,8 @@ pub(super) struct LogView {
 #[derive(Debug, Default)]
 pub struct State {
     pub(super) seen: Seen,
+    /// The cluster, when the daemon knows of it.
+    pub(super) cluster: Option<Box<ClusterView>>,
     pub(super) now: Option<Timestamp>,
     pub(super) page: Page,
     /// How many rows of a long page are above the screen.
@@ -347,8 +352,8 @@ impl State {
     /// Takes news.
     pub(super) fn hear(&mut self, news: News) {
         match news {
-            News::Status(seen) => {
-                self.seen = seen;
+            News::Status(seen, cluster) => {
+                (self.seen, self.cluster) = (seen, cluster);
                 if !self.pages().any(|page| page == self.page) {
                     self.page = Page::Summary;
                 }
