@@ -8,6 +8,7 @@
 
 mod before_update;
 mod bus;
+mod cluster_metrics;
 mod data_dir;
 mod install;
 mod offline;
@@ -22,7 +23,7 @@ use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    appliance::{Health, Keys, ServedCertificate, Updates},
+    appliance::{Health, Keys, Nodes, ServedCertificate, Updates},
     audit::Ledger,
     certificates::{CertificateInfo, CertificateStore},
     clock::Timestamp,
@@ -60,6 +61,7 @@ pub(crate) struct Services {
     keys: Keys,
     health: Health,
     updates: Arc<Updates>,
+    nodes: Arc<Nodes>,
     started_at: Timestamp,
     sessions: Arc<Sessions>,
     login: Login,
@@ -107,6 +109,8 @@ parts! {
     health: Health;
     /// Updates of the image.
     updates: Arc<Updates>;
+    /// The nodes of the cluster.
+    nodes: Arc<Nodes>;
     /// Login sessions.
     sessions: Sessions;
     /// Logging in.

@@ -7,7 +7,7 @@ import type { Plugin } from 'vite';
 
 const INDEX = 'virtual:help';
 /** In this order; a file that is missing here, or the other way round, is a mistake. */
-const ORDER = ['first-steps', 'import', 'roles', 'audit', 'keys', 'backup', 'updates', 'metrics', 'doctor'];
+const ORDER = ['first-steps', 'import', 'roles', 'audit', 'keys', 'backup', 'nodes', 'updates', 'metrics', 'doctor'];
 
 const slug = (text: string) =>
   text

@@ -78,6 +78,7 @@ export const routes: Route[] = [
     load: () => import('./pages/appliance/Certificate.svelte'),
   },
   { pattern: '/health', scope: 'system', need: 'platform.get', load: () => import('./pages/appliance/Health.svelte') },
+  { pattern: '/nodes', scope: 'system', need: 'platform.get', load: () => import('./pages/nodes/Nodes.svelte') },
   {
     pattern: '/updates',
     scope: 'system',

@@ -10,7 +10,7 @@ use super::{
     install, singleton, tasks,
 };
 use crate::{
-    appliance::{Health, Keys, ServedCertificate, Updates},
+    appliance::{Health, Keys, Nodes, ServedCertificate, Updates},
     audit::{Ledger, Sealer},
     certificates::InternalCa,
     clock::{Clock, Random, Timestamp},
@@ -125,6 +125,7 @@ impl App {
             keys: Keys::new(ledger.clone(), signing),
             health: Health::new(ledger.clone(), node.as_ref()),
             updates: Arc::new(Updates::new(ledger.clone(), node.as_ref())),
+            nodes: Arc::new(Nodes::new(ledger.clone(), node.as_ref())),
             started_at: clock.now(),
             readiness,
             metrics,

@@ -8,10 +8,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{App, singleton::Keeper};
+use super::{App, cluster_metrics, singleton::Keeper};
 use crate::{
     appliance::NodeRecords,
     audit::{Ledger, Sealer},
+    error::Error,
     identity::policy::MAX_HISTORY,
     node::{client::Client, paths::Paths},
     store::{self, leases::Fence},
@@ -34,6 +35,7 @@ pub(super) fn start(app: &App, sealer: Sealer, keeper: Option<Keeper>, node: Opt
     sort_samples(app);
     look_after_certificate(app);
     collect_node_events(app, node);
+    cluster_metrics::start(app, node);
 }
 
 /// Joins audit records to their chains, at most half a second behind.
@@ -71,11 +73,16 @@ fn follow(app: &App) {
         while stopping.run_until_cancelled(every.tick()).await.is_some() {
             let asked = tokio::time::Instant::now();
             match ledger.follow(LATEST_COMMIT + asked.duration_since(last), &seen).await {
-                Ok(news) => {
-                    (seen, last) = (news, asked);
-                    reporter.good("the database answers")
+                Ok(news) => (seen, last) = (news, asked),
+                Err(error) => {
+                    reporter.bad(error.message().to_owned());
+                    continue;
                 }
-                Err(error) => reporter.bad(error.message().to_owned()),
+            }
+            // News are read from a standby too, while there is no primary.
+            match ledger.store().ping().await {
+                Ok(()) => reporter.good("the database answers"),
+                Err(error) => reporter.bad(Error::from(error).message().to_owned()),
             };
         }
     });

@@ -22,9 +22,9 @@ use crate::{
         machine::Machine,
         paths::Paths,
         protocol::{
-            Amend, Answers, Credentials, Failure, KeepBundle, LogSource, Logs, Power, Progress,
-            RecoverKeystore, RenewCertificate, ResetAdministrator, RestoreData, RestorePoint,
-            StatusRequest,
+            Amend, Answers, ClusterState, ClusterView, Credentials, Failure, KeepBundle, LogSource,
+            Logs, Power, Progress, RecoverKeystore, RenewCertificate, ResetAdministrator,
+            RestoreData, RestorePoint, StatusRequest,
         },
     },
 };
@@ -36,8 +36,8 @@ const LINES: u16 = 200;
 
 /// What one look shows, without a person in front of it.
 pub async fn look(paths: &Paths) -> State {
-    let seen = see(paths).await;
-    State { seen, now: Some(SystemClock.now()), ..State::default() }
+    let (seen, cluster) = see(paths).await;
+    State { seen, cluster, now: Some(SystemClock.now()), ..State::default() }
 }
 
 /// Runs the screen until somebody ends it.
@@ -99,7 +99,8 @@ struct Program {
 impl Program {
     async fn keep_looking(self) {
         loop {
-            self.tell(News::Status(see(&self.paths).await)).await;
+            let (seen, cluster) = see(&self.paths).await;
+            self.tell(News::Status(seen, cluster)).await;
             let _ = tokio::time::timeout(LOOK_AGAIN, self.look.notified()).await;
         }
     }
@@ -250,9 +251,12 @@ fn failure(no_answer: NoAnswer) -> Failure {
 }
 
 /// What the daemon says, or what can be seen without it.
-async fn see(paths: &Paths) -> Seen {
-    let reason = match Client::of(paths).ask(StatusRequest {}).await {
-        Ok(status) => return Seen::Daemon(Box::new(status)),
+async fn see(paths: &Paths) -> (Seen, Option<Box<ClusterView>>) {
+    let client = Client::of(paths);
+    let (status, cluster) = tokio::join!(client.ask(StatusRequest {}), client.ask(ClusterState {}));
+    let reason = match status {
+        // A damaged file of the cluster shows where the cluster is looked after.
+        Ok(status) => return (Seen::Daemon(Box::new(status)), cluster.ok().map(Box::new)),
         Err(NoAnswer::Silent(reason)) => reason,
         Err(NoAnswer::Failed(failure)) => failure.message,
     };
@@ -261,5 +265,5 @@ async fn see(paths: &Paths) -> Seen {
         tokio::task::spawn_blocking(move || Machine::read(&paths)).await
     };
     let machine = read.unwrap_or_else(|_| Machine::read(paths));
-    Seen::Alone(Box::new(machine), reason)
+    (Seen::Alone(Box::new(machine), reason), None)
 }

@@ -15,8 +15,8 @@ use crate::{
     node::{
         machine::Machine,
         protocol::{
-            AnswersView, Credentials, DataBefore, Failure, Health, LogSource, Power, Progress,
-            SetUp, Status,
+            AnswersView, ClusterView, Credentials, DataBefore, Failure, Health, LogSource, Power,
+            Progress, SetUp, Status,
         },
     },
     release::Version,
@@ -156,7 +156,7 @@ pub(super) enum Effect {
 /// What the program has found out.
 #[derive(Debug)]
 pub(super) enum News {
-    Status(Seen),
+    Status(Seen, Option<Box<ClusterView>>),
     Log(LogSource, Result<Vec<String>, String>),
     Answers(Result<AnswersView, String>),
     /// Which data could be put back.
@@ -180,6 +180,8 @@ pub(super) struct LogView {
 #[derive(Debug, Default)]
 pub struct State {
     pub(super) seen: Seen,
+    /// The cluster, when the daemon knows of it.
+    pub(super) cluster: Option<Box<ClusterView>>,
     pub(super) now: Option<Timestamp>,
     pub(super) page: Page,
     /// How many rows of a long page are above the screen.
@@ -389,8 +391,8 @@ impl State {
     /// Takes news.
     pub(super) fn hear(&mut self, news: News) {
         match news {
-            News::Status(seen) => {
-                self.seen = seen;
+            News::Status(seen, cluster) => {
+                (self.seen, self.cluster) = (seen, cluster);
                 if !self.pages().any(|page| page == self.page) {
                     self.page = Page::Summary;
                 }

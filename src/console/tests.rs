@@ -15,10 +15,15 @@ use super::{
 use crate::{
     clock::Timestamp,
     node::{
+        ha::{
+            engines::{DatabaseNode, DatabaseRole, EtcdNode},
+            members::NodeName,
+            place::Phase,
+        },
         machine::Machine,
         protocol::{
-            AnswersView, Check, DataBefore, Failure, Health, Interface, Mistake, Pairing, Progress,
-            SetUp, Share, Status, UnitState,
+            AnswersView, Check, ClusterView, DataBefore, Failure, Health, Interface, Mistake,
+            NodeView, Pairing, Progress, Quorum, SetUp, Share, Status, UnitState,
         },
     },
     secret::Secret,
@@ -85,7 +90,56 @@ pub(super) fn fresh() -> State {
 }
 
 pub(super) fn set_up() -> State {
-    with(Status { set_up: SetUp::Done, ..status() })
+    with(set_up_status())
+}
+
+fn set_up_status() -> Status {
+    Status { set_up: SetUp::Done, ..status() }
+}
+
+/// One node of three is away, and the screen says so.
+fn clustered() -> State {
+    let name = |number: u8| format!("n{number}").parse::<NodeName>().expect("a name");
+    let node = |number: u8, role| NodeView {
+        name: name(number),
+        own: number == 1,
+        address: [192, 0, 2, 10 + number].into(),
+        joined: now(),
+        host: None,
+        version: None,
+        silent: (number == 3).then(|| "192.0.2.13 does not answer: no route.".to_owned()),
+        ready: (number != 3).then_some(true),
+        database: Some(DatabaseNode {
+            role,
+            state: "streaming".to_owned(),
+            timeline: Some(1),
+            lag_bytes: None,
+        }),
+        etcd: (number != 3).then(|| EtcdNode {
+            leader: number == 1,
+            version: "3.5.16".to_owned(),
+            bytes: 1,
+        }),
+        clock_ahead_ms: None,
+        certificate_until: None,
+        if_stopped: String::new(),
+    };
+    let roles = [DatabaseRole::Leader, DatabaseRole::Synchronous, DatabaseRole::Replica];
+    let view = ClusterView {
+        own: Some(name(1)),
+        phase: Some(Phase::Running),
+        virtual_address: None,
+        nodes: (1..).zip(roles).map(|(number, role)| node(number, role)).collect(),
+        quorum: Some(Quorum { present: 2, members: 3, needed: 2 }),
+        last_failover: None,
+        invitation: None,
+        progress: None,
+        warnings: Vec::new(),
+    };
+    State {
+        cluster: Some(Box::new(view)),
+        ..with(Status { role: Some("ha-first".to_owned()), ..set_up_status() })
+    }
 }
 
 pub(super) fn pairing() -> State {
@@ -265,6 +319,7 @@ fn all() -> Vec<(&'static str, State)> {
         ("nothing", State { now: Some(now()), ..State::default() }),
         ("fresh", fresh()),
         ("set_up", set_up()),
+        ("cluster", clustered()),
         ("alone", alone()),
         ("mistakes", mistaken()),
         ("network", network()),

@@ -41,6 +41,7 @@ pub(super) fn described() -> OpenApiRouter<App> {
         .merge(routes::platform::routes())
         .merge(routes::health_checks::routes())
         .merge(routes::updates::routes())
+        .merge(routes::nodes::routes())
 }
 
 /// The whole gateway as a service.

@@ -11,6 +11,7 @@ pub(super) mod context;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod health_checks;
+pub(super) mod nodes;
 pub(super) mod overview;
 pub(super) mod passwords;
 pub(super) mod platform;

@@ -4,7 +4,7 @@
 //! ([`place`]), the configuration of the engines that follows from it
 //! ([`render`]), their certificates on disk ([`keys`]), how one more node is let
 //! in by a code ([`join`]), what the engines say ([`engines`]), and what all of
-//! that means for an operator ([`outlook`]).
+//! that means for an operator ([`outlook`], [`standing`]).
 //! Must not know: SQL, HTTP routes or NATS. It elects nobody and replicates
 //! nothing: the engines do. In which order nodes do things is for the node
 //! daemon.
@@ -18,3 +18,4 @@ pub mod outlook;
 pub mod peer;
 pub mod place;
 pub mod render;
+pub mod standing;

@@ -5,7 +5,8 @@
 //! Must not know: who scrapes, or over what.
 //!
 //! A name that is not in the table is a bug, and a test finds it. Labels have
-//! few values, all known beforehand: never a uid, an address or a path.
+//! few values, all known beforehand: never a uid, an address or a path. The one
+//! exception are the names of the at most three nodes of the cluster.
 
 use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
@@ -198,6 +199,37 @@ pub fn connections(change: f64) {
 /// Sets how many clusters are in a phase.
 pub fn clusters(phase: &'static str, number: usize) {
     metrics::gauge!("palisade_clusters", "phase" => phase).set(number as f64);
+}
+
+/// Sets how many nodes of the management cluster are in a state: `ready`,
+/// `not_ready` or `silent`.
+pub fn cluster_nodes(state: &'static str, number: usize) {
+    metrics::gauge!("palisade_cluster_nodes", "state" => state).set(number as f64);
+}
+
+/// Says whether as many nodes agree as are needed; `NaN` when nobody knows.
+pub fn cluster_quorum(holds: Option<bool>) {
+    metrics::gauge!("palisade_cluster_quorum").set(known(holds));
+}
+
+/// Says of one node whether its database leads, by how many bytes it is behind,
+/// and by how many milliseconds its clock is ahead; `NaN` for what nobody knows.
+pub fn cluster_node(
+    node: &str,
+    leads: Option<bool>,
+    lag_bytes: Option<u64>,
+    ahead_ms: Option<i64>,
+) {
+    let lag = lag_bytes.map_or(f64::NAN, |bytes| bytes as f64);
+    let ahead = ahead_ms.map_or(f64::NAN, |ms| ms as f64 / 1_000.0);
+    let node = node.to_owned();
+    metrics::gauge!("palisade_database_leader", "node" => node.clone()).set(known(leads));
+    metrics::gauge!("palisade_database_lag_bytes", "node" => node.clone()).set(lag);
+    metrics::gauge!("palisade_cluster_clock_ahead_seconds", "node" => node).set(ahead);
+}
+
+fn known(answer: Option<bool>) -> f64 {
+    answer.map_or(f64::NAN, |yes| f64::from(u8::from(yes)))
 }
 
 /// Counts a request that was refused because there were too many, with what it

@@ -15,6 +15,7 @@ describe("Palisade in a browser", async () => {
   await import("./suites/audit.mjs");
   await import("./suites/appliance.mjs");
   await import("./suites/updates.mjs");
+  await import("./suites/nodes.mjs");
   await import("./suites/help.mjs");
   await import("./suites/keyboard.mjs");
   await import("./suites/pages.mjs");

@@ -20,6 +20,7 @@ mod keys;
 mod kube;
 mod matrix;
 mod node;
+mod nodes_api;
 mod openapi;
 mod operations;
 mod peers;

@@ -25,6 +25,7 @@ export const icons = {
   live: 'radio',
   logo: 'shield',
   menu: 'menu',
+  nodes: 'network',
   overview: 'layout-dashboard',
   platform: 'server',
   plus: 'plus',

@@ -42,6 +42,7 @@ const groups: Group[] = [
     name: 'Appliance',
     entries: [
       { href: '/platform', label: 'Platform', icon: 'platform', need: 'platform.get', scope: 'system' },
+      { href: '/nodes', label: 'Nodes', icon: 'nodes', need: 'platform.get', scope: 'system' },
       { href: '/health', label: 'Health and hardening', icon: 'role', need: 'platform.get', scope: 'system' },
       { href: '/updates', label: 'Updates', icon: 'download', need: 'platform.get', scope: 'system' },
       { href: '/certificate', label: 'Certificate', icon: 'certificate', need: 'certificate.get' },

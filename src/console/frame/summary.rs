@@ -12,8 +12,9 @@ use crate::{
         state::{Seen, State},
     },
     node::{
+        ha::standing::{Standing, standing},
         machine::Machine,
-        protocol::{Check, Health, Mistake, SetUp, Share, Status},
+        protocol::{Check, ClusterView, Health, Mistake, SetUp, Share, Status},
     },
 };
 
@@ -25,7 +26,7 @@ pub(super) fn summary(state: &State, width: usize) -> Rows {
     let mut page = Page { rows: Rows::default(), width };
     match &state.seen {
         Seen::Nothing => page.row("", "Asking the node service...", style::PLAIN),
-        Seen::Daemon(status) => page.status(status),
+        Seen::Daemon(status) => page.status(status, state.cluster.as_deref()),
         Seen::Alone(machine, reason) => page.alone(machine, reason),
     }
     page.rows
@@ -53,7 +54,7 @@ impl Page {
         self.rows.add("");
     }
 
-    fn status(&mut self, status: &Status) {
+    fn status(&mut self, status: &Status, cluster: Option<&ClusterView>) {
         for (position, url) in status.urls.iter().enumerate() {
             self.row(if position == 0 { "Open" } else { "" }, url, style::STRONG);
         }
@@ -79,6 +80,9 @@ impl Page {
         self.gap();
         let role = status.role.as_deref().unwrap_or("not chosen");
         self.row("Role", role, style::PLAIN);
+        if let Some(cluster) = cluster {
+            self.cluster(cluster);
+        }
         let clock = match status.clock_synchronised {
             Some(true) => ("set by a time server", style::PLAIN),
             Some(false) => ("not set by a time server yet", style::WARN),
@@ -116,6 +120,26 @@ impl Page {
         }
         for unit in status.units.iter().filter(|unit| unit.state == "failed") {
             self.row("", &format!("{} has failed: see the logs", unit.unit), style::BAD);
+        }
+    }
+
+    fn cluster(&mut self, cluster: &ClusterView) {
+        let (standing, sentence) = standing(cluster);
+        let style = match standing {
+            // The role says it already.
+            Standing::Alone => return,
+            Standing::Forming => style::PLAIN,
+            Standing::Good => style::GOOD,
+            Standing::Degraded => style::WARN,
+            Standing::Bad => style::BAD,
+        };
+        self.row("Cluster", &sentence, style);
+        if let Some(progress) = cluster.progress.as_ref().filter(|progress| progress.running) {
+            self.row("", &format!("{}: {} %", progress.step, progress.percent), style::PLAIN);
+        }
+        let failure = cluster.progress.as_ref().and_then(|progress| progress.failure.as_ref());
+        if let Some(failure) = failure {
+            self.row("", failure, style::BAD);
         }
     }
 

@@ -53,7 +53,7 @@ fn the_page_for_pairing_is_there_only_with_a_code() {
     let mut state = crate::console::tests::pairing();
     state.on_key(Key::Glyph('4'));
     assert_eq!(state.page, Page::Pairing);
-    state.hear(News::Status(set_up().seen));
+    state.hear(News::Status(set_up().seen, None));
     assert_eq!(state.page, Page::Summary, "it has gone with the code");
 }
 

@@ -120,6 +120,36 @@ pub const ALL: &[Metric] = &[
         "How often the supervised broker had to be started again.",
     ),
     metric(
+        "palisade_cluster_nodes",
+        Kind::Gauge,
+        &["state"],
+        "Nodes of the management cluster by state, as this node sees them.",
+    ),
+    metric(
+        "palisade_cluster_quorum",
+        Kind::Gauge,
+        &[],
+        "Whether as many nodes agree as are needed: 1 or 0.",
+    ),
+    metric(
+        "palisade_cluster_clock_ahead_seconds",
+        Kind::Gauge,
+        &["node"],
+        "By how much the clock of a node is ahead of this node's.",
+    ),
+    metric(
+        "palisade_database_leader",
+        Kind::Gauge,
+        &["node"],
+        "Whether the database of a node leads: 1 or 0.",
+    ),
+    metric(
+        "palisade_database_lag_bytes",
+        Kind::Gauge,
+        &["node"],
+        "By how many bytes the database of a node is behind.",
+    ),
+    metric(
         "palisade_store_transaction_seconds",
         COMMIT_SECONDS,
         &[],

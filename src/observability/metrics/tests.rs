@@ -29,6 +29,11 @@ fn record_everything() {
     bus(3, 1);
     connections(1.0);
     clusters("healthy", 3);
+    cluster_nodes("ready", 2);
+    cluster_quorum(Some(true));
+    cluster_node("n1", Some(true), Some(0), Some(0));
+    cluster_node("n2", Some(false), Some(512), Some(-1_500));
+    cluster_node("n3", None, None, None);
     rate_limited("address");
     login("success");
 }
@@ -69,6 +74,11 @@ fn requests_are_counted_by_status_and_sorted_by_duration() {
         format!("palisade_http_request_duration_seconds_bucket{{{labels},le=\"0.01\"}} 2"),
         format!("palisade_http_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 3"),
         "palisade_clusters{phase=\"healthy\"} 3".to_owned(),
+        "palisade_cluster_quorum 1".to_owned(),
+        "palisade_database_leader{node=\"n1\"} 1".to_owned(),
+        "palisade_database_lag_bytes{node=\"n2\"} 512".to_owned(),
+        "palisade_cluster_clock_ahead_seconds{node=\"n2\"} -1.5".to_owned(),
+        "palisade_database_lag_bytes{node=\"n3\"} NaN".to_owned(),
     ] {
         assert!(scrape.contains(&expected), "{expected} is not in\n{scrape}");
     }

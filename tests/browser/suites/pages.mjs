@@ -42,6 +42,7 @@ const SYSTEM = [
   "/audit",
   "/platform",
   "/health",
+  "/nodes",
   "/updates",
   "/certificate",
   "/keys",

@@ -116,5 +116,19 @@ export type Updates = Known<
     > | null;
   }
 >;
+export type ClusterNode = Known<
+  View<'PlatformNodeView'>,
+  { database: Known<View<'NodeDatabaseView'>, { role: 'leader' | 'synchronous' | 'replica' }> | null }
+>;
+export type Nodes = Known<
+  View<'PlatformNodesView'>,
+  {
+    standing: 'alone' | 'forming' | 'good' | 'degraded' | 'bad';
+    phase: 'none' | 'forming' | 'running';
+    nodes: ClusterNode[];
+    work: Known<View<'NodesWorkView'>, { what: 'removeNode' | 'switchOver' }> | null;
+  }
+>;
+export type NodeInvitation = View<'NodeInvitationView'>;
 export type UpdateOffer = View<'OfferView'>;
 export type UpdateCheck = View<'CheckedView'>;
