@@ -35,8 +35,9 @@ pub(super) async fn note(request: Request, meta: &mut RequestMeta, app: &App) ->
     let key = key.to_owned();
     let (parts, body) = request.into_parts();
     let bytes = read_body(Request::new(body), app).await?;
-    let uri = parts.uri.to_string();
-    let digest = app.ledger().vault().keystore().request_digest(&[uri.as_bytes(), &bytes]);
+    // HTTP/2 names the host too, and the same request may be made again at another node.
+    let asked = parts.uri.path_and_query().map_or("/", |asked| asked.as_str());
+    let digest = app.ledger().vault().keystore().request_digest(&[asked.as_bytes(), &bytes]);
     meta.idempotency = Some(Idempotency::new(key, digest));
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }

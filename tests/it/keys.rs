@@ -135,7 +135,8 @@ async fn a_kit_is_checked_against_the_newest_keystore_wherever_that_is() {
     let path = file.display().to_string();
     for (kit, exit) in [(&old, 4), (&new, 0)] {
         write_private(&file, kit);
-        let check = || run(&directory, &["keys", "check", "--kit-file", &path]);
+        let words = ["keys", "check", "--kit-file", &*path];
+        let check = || run(&directory, &words);
         let keystore = keys(&directory).join("keystore.json");
         let newest = fs::read(&keystore).expect("there");
         assert_eq!(check().await.0, exit, "as it is");

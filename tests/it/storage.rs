@@ -80,6 +80,7 @@ async fn store(url: &str) -> Store {
         url: url.to_owned(),
         password: None,
         ca_file: None,
+        client: None,
         max_connections: 2,
         statement_timeout: Duration::from_secs(8),
     };

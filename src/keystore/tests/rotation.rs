@@ -157,6 +157,7 @@ fn a_new_kit_or_seal_by_another_process_is_followed_or_named() {
 /// Another node with the same keystore.
 fn twin(fixture: &Fixture) -> (tempfile::TempDir, Keystore) {
     let home = tempfile::TempDir::new().expect("a directory");
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).expect("closed");
     for file in fs::read_dir(fixture.dir()).expect("readable") {
         let file = file.expect("an entry");
         fs::copy(file.path(), home.path().join(file.file_name())).expect("copied");

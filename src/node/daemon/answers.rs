@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Context, Node};
+use super::{Context, Node, cluster};
 use crate::{
     error::{Error, Result},
     node::{
@@ -80,6 +80,8 @@ pub(super) async fn amend(context: &Context, ask: Amend) -> Result<AnswersView> 
     let kept = tokio::task::spawn_blocking(move || answers::amend(&paths, ask.properties));
     kept.await.map_err(Error::internal)?.map_err(refused)?;
     apply(context).await?;
+    // Somebody may just have typed a join code.
+    cluster::join_by_answers(&context.node);
     view(context, Answers {}).await
 }
 

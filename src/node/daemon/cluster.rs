@@ -27,11 +27,12 @@ mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use form::complete;
 pub(super) use invite::invite;
-pub(super) use join::join;
+pub(super) use join::{join, join_by_answers};
 pub(super) use maintain::{recover_alone, remove, switch_over};
 pub(super) use steps::{report, step};
 pub(super) use view::state;
@@ -62,6 +63,8 @@ pub(super) struct Cluster {
     progress: Mutex<Option<ClusterProgress>>,
     /// What all nodes have told.
     seen: Mutex<watch::Seen>,
+    /// Joining by the operator's answers, while that goes on.
+    joining: Mutex<Option<AbortHandle>>,
     /// Held by whoever changes who belongs to the cluster, or makes it run.
     changing: tokio::sync::Mutex<()>,
     /// Held by whoever takes over what another node knows.

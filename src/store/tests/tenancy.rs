@@ -41,6 +41,8 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("audit::insert", "a record refers to nothing"),
     ("audit::insert_checkpoint", "a checkpoint refers to nothing"),
     ("clusters::all", "for start-up"),
+    ("data_format::refuse_newer", "about the whole database, for start-up"),
+    ("transfer::run", "moves the whole database"),
     ("clusters::all_without_reports", "for the comparison with what is in memory"),
     ("tenants::lock", "shows nothing and changes nothing"),
     ("enrolment::find_credential", "an agent proves itself by its signature"),

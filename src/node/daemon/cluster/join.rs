@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpSocket, sync::mpsc, time::timeout};
+use tokio::{net::TcpSocket, sync::mpsc, task::AbortHandle, time::timeout};
 
 use super::{
     local::{self, MANAGEMENT_PLANE},
@@ -35,20 +35,31 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// A code counts ten minutes.
 const TIME_TO_TRY: Duration = Duration::from_mins(10);
 
-/// A node that was deployed with a code joins by itself when it starts. A code
-/// that is refused is not tried again: the console says why.
-pub(super) async fn by_answers(node: &Arc<Node>) {
-    let Ok(answers) = local::answers(node) else { return };
-    let code = answers.join_code.filter(|_| answers.role == Role::HaJoin);
-    let address = answers.management_url.as_deref().and_then(address_in);
-    let (Some(code), Some(address)) = (code, address) else { return };
-    if !matches!(place(&node.paths), Ok(None)) {
-        return;
+/// A node whose operator has answered with a code joins by itself, when it
+/// starts and when the answers change.
+pub(in crate::node::daemon) fn join_by_answers(node: &Arc<Node>) {
+    let mut joining = locked(&node.cluster.joining);
+    // Whoever tries already looks at the answers before every try.
+    if joining.as_ref().is_none_or(AbortHandle::is_finished) {
+        let node = Arc::clone(node);
+        let task = tokio::spawn(async move { by_answers(&node).await });
+        *joining = Some(task.abort_handle());
     }
+}
+
+/// A code that is refused is not tried again: the console says why.
+async fn by_answers(node: &Arc<Node>) {
     let (progress, _) = mpsc::channel(1);
     let context = Context { node: Arc::clone(node), peer: Peer::Root, progress };
     let begun = node.clock.uptime();
     loop {
+        let Ok(answers) = local::answers(node) else { return };
+        let code = answers.join_code.filter(|_| answers.role == Role::HaJoin);
+        let address = answers.management_url.as_deref().and_then(address_in);
+        let (Some(code), Some(address)) = (code, address) else { return };
+        if !matches!(place(&node.paths), Ok(None)) {
+            return;
+        }
         let ask = JoinCluster { code: code.0.clone(), address };
         let event = Begun::new("node.join", "node");
         let joined = context.recorded(event, join(&context, ask)).await;

@@ -75,10 +75,7 @@ pub(super) struct Heard {
 
 /// Runs until `stopping`. Does nothing on a node that belongs to no cluster.
 pub(in crate::node::daemon) async fn watch(node: Arc<Node>, stopping: CancellationToken) {
-    let joining = tokio::spawn({
-        let node = Arc::clone(&node);
-        async move { join::by_answers(&node).await }
-    });
+    join::join_by_answers(&node);
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut door: Option<Door> = None;
@@ -110,7 +107,9 @@ pub(in crate::node::daemon) async fn watch(node: Arc<Node>, stopping: Cancellati
             }
         }
     }
-    joining.abort();
+    if let Some(joining) = locked(&node.cluster.joining).take() {
+        joining.abort();
+    }
 }
 
 /// Asks every node, and answers what one of them knows that this one does not.
