@@ -44,7 +44,8 @@ async fn on_postgres(directory: TempDir, url: &str) -> TestApp {
 
 /// The command, from the settings in `now.toml` to those in `new.toml`.
 fn storage_move(directory: &TempDir, url: &str, more: &[&str]) -> Command {
-    let storage = format!("[storage]\ndata_dir = {:?}\n", directory.path().join("var"));
+    let data = directory.path().join("var");
+    let storage = format!("[storage]\ndata_dir = \"{}\"\n", data.display());
     let now = format!("{storage}[bus]\nmode = \"off\"\n");
     let new = format!("{storage}database = \"postgres\"\n[storage.postgres]\nurl = \"{url}\"\n");
     fs::write(directory.path().join("now.toml"), &now).expect("written");
