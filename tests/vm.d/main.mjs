@@ -176,7 +176,7 @@ const scenarios = {
     await machine.settled();
     // The form begins at the first mistake, the address; the role comes nine lines later, the key three more.
     await machine.keys('2', 'e', CLEAR, NETWORK.ipv4, ...Array(9).fill(ENTER), CLEAR, 'standalone', ENTER, ENTER, ENTER, CLEAR, APPLY);
-    const outside = await until('the gateway is blamed', 60, () => machine.serial().match(/"192\.0\.2\.1" is outside [^\n│]*/)?.[0]);
+    const outside = await until('the gateway is blamed', 60, () => machine.serial().match(/"192\.0\.2\.1" is outside .*?(?= {2}|[\n│])/)?.[0]);
     note('wrong gateway', outside.trim());
     await machine.keys(CLEAR, NETWORK.gateway, APPLY);
     await until('the question', 60, () => machine.serial().includes('Use these answers'));
