@@ -142,7 +142,11 @@ async function send(url: string, request: RequestInit): Promise<Response> {
 }
 
 async function read<T>(response: Response): Promise<T> {
-  if (response.ok) return (response.status === 204 ? undefined : await response.json()) as T;
+  if (response.ok) {
+    // What is only accepted has no body, and neither has what is gone.
+    const text = await response.text();
+    return (text ? JSON.parse(text) : undefined) as T;
+  }
   const retryAfter = Number(response.headers.get('Retry-After')) || null;
   const document = (await response.json().catch(() => null)) as Partial<ProblemDocument> | null;
   throw new Problem(
