@@ -109,7 +109,6 @@ impl Node {
             let log = std::fs::read_to_string(self.folder.with_extension("log"));
             let waits = |log: &String| log.lines().rev().take(2).any(|line| line.contains(orphans));
             if ended.is_some() && log.as_ref().is_ok_and(waits) && began.elapsed() < PATIENCE {
-                std::thread::sleep(Duration::from_millis(200));
                 *child = command.spawn().expect("PostgreSQL starts");
                 continue;
             }
